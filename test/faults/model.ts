@@ -31,7 +31,7 @@ const NONE: Space = { version: 0, position: 0, entries: new Map() };
 export class Model {
   /** Position of the oldest state that can be read. */
   begin = 0;
-  /** The floor of a branch at its start: that of its parent when it was made. */
+  /** The floor of a branch at its start: that of its parent when it was made, or 0 for a branch from position 0. */
   #inherited = 0;
   /** Changes how updates are folded, for controls. */
   rule: (update: Logged) => Logged = (update) => update;
@@ -103,7 +103,7 @@ export class Model {
     branch.log.push(...this.log.slice(0, position));
     branch.#moments.splice(0, 1, ...this.#moments.slice(0, position + 1));
     branch.begin = position;
-    branch.#inherited = this.#floor;
+    branch.#inherited = position > 0 ? this.#floor : 0;
     return branch;
   }
 
