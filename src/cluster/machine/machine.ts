@@ -230,8 +230,9 @@ export class Machine {
 
   #execute(command: Command, current: Current): Outcome {
     if (command instanceof Request) {
-      // A copy: the request of an own message has no instant, and one that could not be executed is executed again.
-      const request = command.timed(this.#time);
+      // Copied if it has no instant, as in an own message, or was executed and could not be.
+      const isReady = command.at === this.#time && !command.settled;
+      const request = isReady ? command : command.timed(this.#time);
       this.#replica.execute(request);
       const { result, error } = request;
       if (result === undefined && error === undefined)
