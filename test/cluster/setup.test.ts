@@ -88,6 +88,12 @@ describeOn(['2.15'], 'the documented set-up', (release) => {
       await stream.purge(1);
       await stream.close();
       await expect(connect({ servers, tls, user: 'node', pass: 'wrong' })).rejects.toThrow(/uthorization/);
+      const untrusting = openJetStream({ servers, name: 'plans', connection: { ...connection, tls: {} } });
+      await expect(untrusting).rejects.toThrow(/UNABLE_TO_VERIFY_LEAF_SIGNATURE.*certificate authority/);
+      // The client takes the name that it expects from here.
+      const expecting: typeof tls = Object.assign({ servername: 'n9.example.com' }, tls);
+      const otherName = openJetStream({ servers, name: 'plans', connection: { ...connection, tls: expecting } });
+      await expect(otherName).rejects.toThrow(/ERR_TLS_CERT_ALTNAME_INVALID.*other names/);
     } finally {
       await Promise.all(children.map((child) => end(child, 'SIGKILL')));
     }

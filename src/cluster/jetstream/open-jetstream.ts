@@ -3,10 +3,12 @@ import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { type NatsAddress, parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats, type NatsConnectionSettings } from '../../followers/broadcast/nats-connect.ts';
+import { permissionViolation } from '../../followers/broadcast/topic-route.ts';
 import type { CommandStream } from '../command-stream.ts';
 import { ifFound } from './error-codes.ts';
 import { JetStreamStream } from './jetstream-stream.ts';
 import { checkServerVersion } from './server-version.ts';
+import { forbidden } from './stream-link.ts';
 import { type StreamNames, streamNames } from './stream-names.ts';
 import { configOf, identityOf } from './stream-settings.ts';
 
@@ -112,8 +114,10 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
     return true;
   } catch (error) {
     if (error instanceof ContextCacheError) throw error;
+    const violation = permissionViolation(error);
+    if (violation !== undefined) throw forbidden(violation, names);
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `JetStream at ${address.shown} did not create the stream ${names.stream} with ${replicas} replicas: ${reason}. Check the permissions of the user, and that so many servers with JetStream run.`;
+    const message = `JetStream at ${address.shown} did not create the stream ${names.stream} with ${replicas} replicas: ${reason}. Check that so many servers with JetStream run.`;
     throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   } finally {
     await connection.close();

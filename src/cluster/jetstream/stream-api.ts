@@ -1,5 +1,5 @@
 import { ContextCacheError, toError } from '../../core/errors.ts';
-import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
+import { permissionViolation } from '../../followers/broadcast/topic-route.ts';
 import { STREAM_NOT_FOUND } from './error-codes.ts';
 import { forbidden, noLeader, type StreamLink } from './stream-link.ts';
 import type { StreamNames } from './stream-names.ts';
@@ -31,7 +31,8 @@ export async function askLeader(
   } catch (thrown) {
     const error = toError(thrown);
     if (error instanceof ContextCacheError && KEPT.has(error.code)) throw error;
-    if (isPermissionViolation(error)) throw forbidden(`publishing to ${request.subject}`, error);
+    const violation = permissionViolation(error);
+    if (violation !== undefined) throw forbidden(violation, names);
     if (error.name === 'NoRespondersError') throw noLeader(names);
     const message = `The leader of the stream ${names.stream} did not answer. Check that most of its servers run and see each other.`;
     throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });

@@ -1,6 +1,6 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { ContextCacheError, toError } from '../../core/errors.ts';
-import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
+import { permissionViolation } from '../../followers/broadcast/topic-route.ts';
 import type { StreamMessage } from '../command-stream.ts';
 import { MAX_BYTES_REACHED } from './error-codes.ts';
 import type { StreamNames } from './stream-names.ts';
@@ -59,13 +59,13 @@ export class StreamLink {
     connection.subscribe(`${inbox}.*`, {
       callback: (error, msg) => {
         if (error === null) this.#answered(msg);
-        else this.#fail(forbidden(`subscribing to ${inbox}.*`, error));
+        else this.#fail(forbidden(error as PermissionViolationError, names));
       },
     });
     connection.subscribe(names.repeated, {
       callback: (error, msg) => {
         if (error !== null) {
-          this.#fail(forbidden(`subscribing to ${names.repeated}`, error));
+          this.#fail(forbidden(error as PermissionViolationError, names));
           return;
         }
         const message = storedMessage(msg);
@@ -234,11 +234,11 @@ export class StreamLink {
   /** Detects a refused publish, which only the status reports. The iterator ends with the connection. */
   async #watchStatus(): Promise<void> {
     for await (const status of this.#connection.status()) {
-      if (status.type !== 'error' || !isPermissionViolation(status.error)) continue;
-      const { operation, subject } = status.error;
-      const error = forbidden(`${operation === 'publish' ? 'publishing' : 'subscribing'} to ${subject}`, status.error);
-      if (operation !== 'publish') this.#fail(error);
-      else this.#refused(subject, error);
+      const violation = status.type === 'error' ? permissionViolation(status.error) : undefined;
+      if (violation === undefined) continue;
+      const error = forbidden(violation, this.#names);
+      if (violation.operation !== 'publish') this.#fail(error);
+      else this.#refused(violation.subject, error);
     }
   }
 
@@ -304,7 +304,13 @@ function unknown(message: string, cause?: Error): ContextCacheError {
 }
 
 /** Returns the error for an operation that the permissions of the user refuse. */
-export function forbidden(operation: string, cause: Error): ContextCacheError {
-  const message = `NATS does not let this user do what a node of a cluster needs: ${operation}. Allow it in the permissions of the servers.`;
-  return new ContextCacheError('BACKEND_FAILED', message, { cause });
+export function forbidden(violation: PermissionViolationError, { repeated }: StreamNames): ContextCacheError {
+  const { operation, subject } = violation;
+  const isOfAnswers = operation === 'subscription' && subject !== repeated;
+  const refused = operation === 'publish' ? 'publish' : 'subscribe';
+  const other = isOfAnswers
+    ? 'give the prefix of answers that they allow (inboxPrefix, --cluster-inbox)'
+    : 'use another user';
+  const message = `NATS does not let this user ${refused} to ${subject}, which the cluster needs. Allow it in the permissions of the servers, or ${other}.`;
+  return new ContextCacheError('BACKEND_FAILED', message, { cause: violation });
 }

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Authenticator, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import type { Clock } from '../../core/clock.ts';
@@ -49,11 +49,12 @@ const PING_INTERVAL_MS = 20_000;
  * long leaves no socket and no timer behind.
  *
  * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED` (credentials refused), `INVALID_OPTION`
- *   (credentials file).
+ *   (a file of the settings).
  */
 export async function connectNats(request: ConnectRequest): Promise<NatsConnection> {
   const { connect, credsAuthenticator } = await import('@nats-io/transport-node');
   const options = clientOptions(request, await credentialsOf(request.settings, credsAuthenticator));
+  await checkFiles(request.settings);
   const sockets = new SocketWatch();
   const attempt = sockets.run(() => connect(options));
   try {
@@ -111,12 +112,29 @@ async function credentialsOf(
   try {
     return authenticatorOf(await readFile(settings.credentials));
   } catch (cause) {
-    throw new ContextCacheError(
-      'INVALID_OPTION',
-      `The NATS credentials file ${settings.credentials} cannot be read. Check its path and permissions.`,
-      { cause },
-    );
+    throw unreadable('credentials', settings.credentials, cause);
   }
+}
+
+/** Checks that the files for TLS can be read. The client would report a missing one as a failed connection. */
+async function checkFiles({ tls }: NatsConnectionSettings): Promise<void> {
+  for (const [what, file] of [
+    ['certificate authority', tls?.caFile],
+    ['certificate', tls?.certFile],
+    ['private key', tls?.keyFile],
+  ] as const) {
+    if (file === undefined) continue;
+    try {
+      await access(file, constants.R_OK);
+    } catch (cause) {
+      throw unreadable(what, file, cause);
+    }
+  }
+}
+
+function unreadable(what: string, file: string, cause: unknown): ContextCacheError {
+  const message = `The NATS ${what} file ${file} cannot be read. Check its path and permissions.`;
+  return new ContextCacheError('INVALID_OPTION', message, { cause });
 }
 
 function timedOut({ address, timeoutMs }: ConnectRequest): ContextCacheError {
@@ -132,9 +150,34 @@ function explain(error: Error, request: ConnectRequest): Error {
     const message = `NATS at ${address.shown} refused the credentials. Check user, password, token or credentials file.`;
     return new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   }
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  const message = `NATS at ${address.shown} cannot be reached (${code}). Check the address and that the server runs.`;
+  const code = codeOf(error) ?? codeOf(error.cause) ?? error.name;
+  const remedy = certificateRemedy(code) ?? 'Check the address and that the server runs.';
+  const message = `NATS at ${address.shown} cannot be reached (${code}). ${remedy}`;
   return new ContextCacheError('UNREACHABLE', message, { cause: error });
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Codes of Node for a certificate that no known authority has signed. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** Returns what to do if the certificate of the server was refused. */
+function certificateRemedy(code: string): string | undefined {
+  if (UNTRUSTED.has(code)) {
+    return 'Its certificate is not trusted: give the certificate authority that has signed it (tls.caFile, --cluster-ca).';
+  }
+  if (code === 'CERT_HAS_EXPIRED') return 'Its certificate has expired: give the server a new one.';
+  if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID') return undefined;
+  return 'Its certificate has other names: connect by one of them, which cannot be an IP address.';
 }
 
 /**

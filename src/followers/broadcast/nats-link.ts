@@ -3,8 +3,8 @@ import { ContextCacheError } from '../../core/errors.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import {
   type FindRoute,
-  isPermissionViolation,
   maxPayloadOf,
+  permissionViolation,
   plainRoutes,
   streamRoutes,
   type TopicRoute,
@@ -135,11 +135,11 @@ export class NatsLink {
   /** Detects a refused publish, which only the status reports. The iterator ends with the connection. */
   async #watchStatus(): Promise<void> {
     for await (const status of this.#connection.status()) {
-      if (status.type !== 'error' || !isPermissionViolation(status.error)) continue;
-      const { operation, subject } = status.error;
-      if (operation !== 'publish' || !this.#routes.has(subject)) continue;
+      const violation = status.type === 'error' ? permissionViolation(status.error) : undefined;
+      if (violation?.operation !== 'publish' || !this.#routes.has(violation.subject)) continue;
+      const { subject } = violation;
       const message = `NATS does not let this user publish to the topic ${JSON.stringify(subject)}. Allow it in the server's permissions, or remove the topic.`;
-      this.#fail(new ContextCacheError('BACKEND_FAILED', message, { cause: status.error }));
+      this.#fail(new ContextCacheError('BACKEND_FAILED', message, { cause: violation }));
     }
   }
 }

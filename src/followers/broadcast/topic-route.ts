@@ -69,12 +69,13 @@ export function maxPayloadOf(connection: NatsConnection): number {
 const NOT_ENABLED = 10_076;
 
 function meansUnavailable(error: Error): boolean {
-  if (error.name === 'JetStreamNotEnabled' || isPermissionViolation(error)) return true;
+  if (error.name === 'JetStreamNotEnabled' || permissionViolation(error) !== undefined) return true;
   return error.name === 'JetStreamApiError' && (error as JetStreamApiError).code === NOT_ENABLED;
 }
 
-/** Returns `true` if the server refused a subject, directly or as the cause of a failed request. */
-export function isPermissionViolation(error: unknown): error is PermissionViolationError {
-  if (!(error instanceof Error)) return false;
-  return error.name === 'PermissionViolationError' || isPermissionViolation(error.cause);
+/** Returns the server's refusal of a subject, which the error is or is caused by; `undefined` for any other error. */
+export function permissionViolation(error: unknown): PermissionViolationError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error.name === 'PermissionViolationError') return error as PermissionViolationError;
+  return permissionViolation(error.cause);
 }

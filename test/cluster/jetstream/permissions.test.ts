@@ -1,6 +1,7 @@
 import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createJetStream, openJetStream } from '../../../src/cluster/jetstream/open-jetstream.ts';
+import { clusterStatus } from '../../../src/cluster/jetstream/stream-status.ts';
 import { message, Received } from '../support/command-stream-suite.ts';
 import { NatsCluster } from '../support/nats-cluster.ts';
 import { describeOn } from '../support/releases.ts';
@@ -65,13 +66,24 @@ describeOn(['2.10', '2.15'], 'a node whose user may do no more than it must', (r
 
   it('can neither create a stream nor delete or change one', async () => {
     const create = createJetStream({ ...optionsOf('node'), name: 'other', replicas: 1 });
-    await expect(create).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+    await expect(create).rejects.toMatchObject({
+      code: 'BACKEND_FAILED',
+      message: expect.stringMatching(/publish to \$JS\.API\.STREAM\.INFO\.ACC_other_0.*use another user/),
+    });
     const login = { user: 'node', pass: 'secret', inboxPrefix: '_INBOX_node' };
     for (const subject of ['$JS.API.STREAM.DELETE.ACC_plans_0', '$JS.API.STREAM.UPDATE.ACC_plans_0', 'other']) {
       const connection = await connect({ servers: servers.urls, ...login });
       await expect(connection.request(subject, '', { timeout: 2_000 })).rejects.toThrow(/ermission/);
       await connection.close();
     }
+  });
+
+  it('is told to give the prefix of its answers if it reads the status without', async () => {
+    const status = clusterStatus({ ...optionsOf('node'), connection: { user: 'node', pass: 'secret' } });
+    await expect(status).rejects.toMatchObject({
+      code: 'BACKEND_FAILED',
+      message: expect.stringMatching(/subscribe to _INBOX\..*--cluster-inbox/),
+    });
   });
 
   describe('without one of its permissions', () => {

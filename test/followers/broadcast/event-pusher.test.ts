@@ -337,6 +337,15 @@ describe('credentials', () => {
     });
   });
 
+  it.each(['caFile', 'certFile', 'keyFile'])('names the %s for TLS if it cannot be read', async (name) => {
+    const nats = await server();
+    const file = join(nats.dir, 'none.pem');
+    await expect(pusherTo(nats.url, { connection: { tls: { [name]: file } } }).connect()).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: expect.stringContaining(file),
+    });
+  });
+
   it('from a file that is no credentials file: an error, and no hanging', async () => {
     const nats = await server({ config: 'authorization { token: "t-1" }' });
     const credentials = join(nats.dir, 'bad.creds');
