@@ -39,7 +39,7 @@ interface Failure {
 
 /**
  * Makes promises whose rejections need no handler. If a rejection gets a handler by the end of the turn, the caller
- * handles it; otherwise it is reported. Costs nothing until a promise rejects, except for promises returned pending.
+ * handles it; otherwise it is reported.
  */
 export class Outcomes {
   readonly #report: Report;
@@ -65,14 +65,22 @@ export class Outcomes {
     settle: (resolve: (result: Result | Promise<Result>) => void, reject: (error: Error) => void) => void,
     source: FailureSource,
   ): Promise<Result> {
+    // `settle` may call back before `outcome` is assigned. Node reports a rejection after all microtasks.
     const outcome = new Outcome<Result>((resolve, reject) => {
-      settle(resolve, (error) => {
-        reject(error);
-        // `settle` may call back before `outcome` is assigned.
-        queueMicrotask(() => this.#failed({ outcome, error, source }));
-      });
+      settle(
+        (result) => {
+          resolve(result);
+          if (result instanceof Promise) queueMicrotask(() => keepFromProcess(outcome));
+        },
+        (error) => {
+          reject(error);
+          queueMicrotask(() => {
+            keepFromProcess(outcome);
+            this.#failed({ outcome, error, source });
+          });
+        },
+      );
     });
-    keepFromProcess(outcome);
     return outcome;
   }
 

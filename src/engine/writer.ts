@@ -171,7 +171,7 @@ export class Writer {
     if (this.#closed) return this.#refuse(request, closed());
     this.#deps.supervisor.dispatch(request);
     const { error, result } = request;
-    if (result !== undefined) return this.#acknowledge(request, result);
+    if (result !== undefined) return Promise.resolve(this.#acknowledge(request, result));
     if (error !== undefined && !this.#mustComplete(error)) return this.#refuse(request, error);
     return this.#whenDone(request);
   }
@@ -320,10 +320,10 @@ export class Writer {
     }, sourceOf(request));
   }
 
-  #acknowledge(request: Request, result: Acknowledgement): Promise<Acknowledgement> {
+  #acknowledge(request: Request, result: Acknowledgement): MaybePromise<Acknowledgement> {
     this.#deps.activity.wrote(request);
     const committed = this.whenDurable(result.position);
-    if (committed === undefined) return Promise.resolve(result);
+    if (committed === undefined) return result;
     if (committed !== this.#commit) this.#awaitCommit(committed);
     const acknowledged = committed.then(() => result);
     this.#acknowledged.push(acknowledged);
