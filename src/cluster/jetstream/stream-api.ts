@@ -10,6 +10,12 @@ export const API_MS = 4_000;
 /** Codes of errors that say more than that the leader did not answer. */
 const KEPT: ReadonlySet<string> = new Set(['CLOSED', 'BACKEND_FAILED', 'LOG_UNAVAILABLE']);
 
+/** The parts of an answer that tell whether it is one. */
+interface Answer {
+  readonly error?: { readonly description?: string; readonly err_code?: number };
+  readonly cluster?: { readonly leader?: string };
+}
+
 /** Waits for work, at most `ms`. */
 export type Within = <Result>(work: Promise<Result>, ms: number) => Promise<Result>;
 
@@ -25,7 +31,7 @@ export async function askLeader(
   request: { readonly subject: string; readonly payload: string },
   within: Within,
 ): Promise<object> {
-  let answer: { readonly error?: { readonly description?: string; readonly err_code?: number } };
+  let answer: Answer;
   try {
     answer = (await within(link.request(request.subject, request.payload), API_MS)).json();
   } catch (thrown) {
@@ -37,7 +43,11 @@ export async function askLeader(
     const message = `The leader of the stream ${names.stream} did not answer. Check that most of its servers run and see each other.`;
     throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });
   }
-  if (answer.error === undefined) return answer;
+  if (answer.error === undefined) {
+    // A server that has lost the others answers too, without a leader, and may lack what they have stored.
+    if (answer.cluster !== undefined && !answer.cluster.leader) throw noLeader(names);
+    return answer;
+  }
   if (answer.error.err_code === STREAM_NOT_FOUND) {
     const message = `There is no stream ${names.stream}. Create the cluster ${JSON.stringify(names.cluster)} first.`;
     throw new ContextCacheError('NOT_FOUND', message);

@@ -1,6 +1,9 @@
+import type { StreamInfo } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { CommandStream } from '../../../src/cluster/command-stream.ts';
 import { createJetStream, openJetStream } from '../../../src/cluster/jetstream/open-jetstream.ts';
+import { clusterStatus } from '../../../src/cluster/jetstream/stream-status.ts';
 import { ContextCacheError } from '../../../src/core/errors.ts';
 import { eventually } from '../../support/waiting.ts';
 import { message, Received } from '../support/command-stream-suite.ts';
@@ -218,4 +221,24 @@ describeOn(RELEASES, 'a stream on three servers', (release) => {
       await Promise.all(streams.map((stream) => stream.close()));
     },
   );
+
+  it('takes no answer of a server that has lost the others for that of the stream', async () => {
+    const stream = await openJetStream(options());
+    const leader = await servers.leader('ACC_three_0');
+    const [left, other] = servers.nodes.filter((node) => node !== leader) as [NatsNode, NatsNode];
+    await Promise.all([leader.kill(), other.kill()]);
+    const direct = await connect({ servers: left.url, reconnect: false });
+    await eventually(async () => {
+      const answer = await direct.request('$JS.API.STREAM.INFO.ACC_three_0', '', { timeout: 1_000 });
+      const { cluster } = answer.json<StreamInfo>();
+      expect([cluster === undefined, cluster?.leader]).toEqual([false, undefined]);
+    });
+    await eventually(() => expect(stream.connected).toBe(true));
+    const noLeader = { code: 'LOG_UNAVAILABLE', message: expect.stringContaining('has no leader') };
+    await expect(stream.info()).rejects.toMatchObject(noLeader);
+    await expect(clusterStatus(options())).rejects.toMatchObject(noLeader);
+    await Promise.all([direct.close(), leader.start(), other.start()]);
+    await insist(stream, 'back');
+    await stream.close();
+  });
 });
