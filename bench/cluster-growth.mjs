@@ -1,7 +1,7 @@
 // Shows how a cluster grows with its nodes. All of them run on this machine with their servers, so their number is limited by its
 // processors: what a node needs of a processor for each write says what nodes with a processor each would reach.
 import { missingNats, startNatsCluster } from './lib/cluster/nats-cluster.mjs';
-import { checkEqual, measureTogether, writerElsewhere } from './lib/cluster/writers-elsewhere.mjs';
+import { checkEqual, longWarmUp, measureTogether, writerElsewhere } from './lib/cluster/writers-elsewhere.mjs';
 
 const NAME = 'bench';
 const IN_FLIGHT = 64;
@@ -24,7 +24,7 @@ export default {
     const nodes = await Promise.all(
       Array.from({ length: count }, (_, writer) => writerElsewhere({ ...given, writer })),
     );
-    const { rate, cpu } = await measureTogether(nodes, ms);
+    const { rate, cpu } = await measureTogether(nodes, ms, longWarmUp(ms));
     await checkEqual(nodes);
     for (const node of nodes) await node.close();
     await stop();

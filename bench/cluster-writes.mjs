@@ -1,7 +1,7 @@
 // Measures how many writes a second three nodes of a cluster have acknowledged, on three servers, by the writes that each node has
 // in flight. Everything runs on this machine, so servers and nodes share its processors.
 import { missingNats, startNatsCluster } from './lib/cluster/nats-cluster.mjs';
-import { checkEqual, measureTogether, writerElsewhere } from './lib/cluster/writers-elsewhere.mjs';
+import { checkEqual, longWarmUp, measureTogether, writerElsewhere } from './lib/cluster/writers-elsewhere.mjs';
 import { startServer } from './lib/servers.mjs';
 
 const WRITERS = 3;
@@ -50,7 +50,7 @@ export default {
     const writers = await Promise.all(
       Array.from({ length: WRITERS }, (_, writer) => writerElsewhere({ ...given, writer })),
     );
-    const { rate, p50, cpu } = await measureTogether(writers, ms);
+    const { rate, p50, cpu } = await measureTogether(writers, ms, longWarmUp(ms));
     if (kind === 'node') await checkEqual(writers);
     for (const writer of writers) await writer.close();
     await servers.stop();

@@ -41,13 +41,16 @@ export async function writerElsewhere(given) {
   };
 }
 
+/** Returns the warm-up, in milliseconds, of processes that share their processors with each other's compilers. */
+export const longWarmUp = (ms) => 2 * ms;
+
 /**
- * Writes in all processes at once for `ms` milliseconds after a warm-up of half of that, and returns what they did together:
+ * Writes in all processes at once for `ms` milliseconds after a warm-up, by default half of that, and returns what they did together:
  * acknowledged writes a second, the median of a write, the processor time of one process for each write of all, the longest
  * time in which no process had a write acknowledged (`gap`), and the longest of a single process (`slowest`).
  */
-export async function measureTogether(writers, ms) {
-  const from = Date.now() + Math.max(300, ms / 2);
+export async function measureTogether(writers, ms, warmUpMs = Math.max(300, ms / 2)) {
+  const from = Date.now() + warmUpMs;
   const asked = writers.map(({ ask }) => ask('measure', { from, to: from + ms }));
   const results = await Promise.all(asked);
   const done = results.reduce((sum, each) => sum + each.done, 0);
