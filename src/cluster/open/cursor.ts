@@ -18,6 +18,20 @@ const SESSION = 'cluster/';
 /** Name of the setting with the ids of the streams that a stream continues, in a cluster and in the log of each of its nodes. */
 export const CONTINUES = 'continues';
 
+/** Name of the setting with replicas and size of the stream that a refounding creates, for an attempt after one that was interrupted. */
+export const STREAM = 'stream';
+
+/** Replicas and greatest size in bytes of a stream, as far as they are known. */
+export interface StreamSize {
+  readonly replicas?: number | undefined;
+  readonly maxBytes?: number | undefined;
+}
+
+/** Returns what the last refounding gave the stream of a machine. */
+export function sizeOfStream({ config }: StoredMachine): StreamSize | undefined {
+  return new Map(config).get(STREAM) as StreamSize | undefined;
+}
+
 /** Returns the ids of the streams that the stream of a machine continues. */
 export function continuedBy({ config }: StoredMachine): string[] | undefined {
   return new Map(config).get(CONTINUES) as string[] | undefined;

@@ -12,7 +12,7 @@ import { PROTOCOLS, type StoredMachine } from '../machine/machine.ts';
 import { encodeMessage } from '../machine/message-encoder.ts';
 import { MAX_MESSAGE_BYTES } from '../machine/message-format.ts';
 import { protocolError } from '../node-errors.ts';
-import { CONTINUES, continuedBy, cursorIn } from './cursor.ts';
+import { CONTINUES, continuedBy, cursorIn, STREAM, type StreamSize, sizeOfStream } from './cursor.ts';
 import {
   changing,
   checkRefounding,
@@ -27,9 +27,9 @@ const { version } = createRequire(import.meta.url)('agent-context-cache/package.
 
 /** Options of {@link refoundCluster}. */
 export interface RefoundOptions extends Omit<CreateJetStreamOptions, 'replicas' | 'maxBytes'> {
-  /** Servers that store each message: 1, 3 or 5. Default: as in the old stream, 3 if it is gone. */
+  /** Servers that store each message: 1, 3 or 5. Default: as in the old stream; if it is gone, as in the last refounding, or 3. */
   readonly replicas?: number | undefined;
-  /** Greatest size of the stream in bytes, on each of its servers. Default: as in the old stream, 1 GiB if it is gone. */
+  /** Greatest size of the stream in bytes, on each of its servers. Default: as in the old stream; if it is gone, as in the last refounding, or 1 GiB. */
   readonly maxBytes?: number | undefined;
   /** The store of snapshots that all nodes share. The nodes join from the snapshot that is written there. */
   readonly snapshots: NonNullable<Parameters<typeof snapshotStore>[0]>;
@@ -110,14 +110,19 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
       if (!isCertain && !force) throw changing();
       const epoch = randomUUID();
       const ancestors = [previousEpoch, ...continues];
-      const cluster = continued(machine, ancestors);
+      const size = sizeFor(
+        options,
+        old,
+        newest?.cluster && sizeOfStream(newest.cluster as StoredMachine),
+        sizeOfStream(machine),
+      );
+      const cluster = continued(machine, ancestors, size);
       const { id } = await storeContinuation(storage, {
         ...{ log: epoch, ancestors, cluster, store, transforms, clock },
         settings: (new Map(machine.config).get('backup') as { readonly settings?: object } | undefined)?.settings,
       });
       const { replaceStream } = await import('../jetstream/replace-stream.ts');
-      const { replicas = old?.replicas, maxBytes = old?.maxBytes } = options;
-      await replaceStream({ ...options, replicas, maxBytes, epoch, first: firstMessage(cluster) });
+      await replaceStream({ ...options, ...size, epoch, first: firstMessage(cluster) });
       const last = old?.epoch === previousEpoch ? old.last : undefined;
       return { epoch, previousEpoch, position: machine.position, sequence: machine.sequence, last, snapshot: id };
     } finally {
@@ -166,10 +171,21 @@ async function ofSnapshot(newest: Awaited<ReturnType<typeof clusterSnapshot>>, w
   return () => ({ machine: newest.cluster as StoredMachine, previousEpoch: newest.info.log });
 }
 
-/** Returns the state that the new stream begins with: no message of it is applied, and the sessions of the old one are over. */
-function continued(machine: StoredMachine, ancestors: readonly string[]): StoredMachine {
+/** Returns replicas and size of the new stream: each as the first of the sources says that knows it. */
+function sizeFor(...sources: readonly (StreamSize | undefined)[]): StreamSize {
+  const first = <Field extends keyof StreamSize>(field: Field) =>
+    sources.map((source) => source?.[field]).find((value) => value !== undefined);
+  return { replicas: first('replicas'), maxBytes: first('maxBytes') };
+}
+
+/**
+ * Returns the state that the new stream begins with: no message of it is applied, and the sessions of the old one are over. It keeps
+ * the size of the stream, because the old stream is deleted next and its size is known nowhere else.
+ */
+function continued(machine: StoredMachine, ancestors: readonly string[], size: StreamSize): StoredMachine {
   const config = new Map(machine.config);
   config.set(CONTINUES, [...ancestors] as JsonValue);
+  config.set(STREAM, JSON.parse(JSON.stringify(size)) as JsonValue);
   return { ...machine, sequence: 0, sessions: [], leases: [], config: [...config] };
 }
 
