@@ -27,11 +27,12 @@ const { values: options, positionals: filters } = parseArgs({
     'check-tables': { type: 'boolean', default: false },
     readme: { type: 'string', default: join(bench, '..', 'README.md') },
     'bench-readme': { type: 'string', default: join(bench, 'README.md') },
+    'cluster-page': { type: 'string', default: join(bench, '..', 'docs/cluster.md') },
   },
 });
 const kept = join(bench, 'results');
-/** The pages with the short and with the full table. */
-const pages = { readme: options.readme, bench: options['bench-readme'] };
+/** The pages with the short table, the full one, and that of a cluster. */
+const pages = { readme: options.readme, bench: options['bench-readme'], cluster: options['cluster-page'] };
 
 async function main() {
   const names = questionNames(readdirSync(bench)).filter(isMeant);

@@ -45,6 +45,23 @@ export function shortTable(results) {
   return `${lines.join('\n')}\n\n${measuredOn(results)}`;
 }
 
+/** Returns the table of docs/cluster.md: all figures of the cluster itself. */
+export function clusterTable(results) {
+  const ofCluster = inOrder(results).filter(({ question }) => question.startsWith('cluster-'));
+  if (ofCluster.length === 0) return 'There are no results yet.';
+  const rows = ofCluster.flatMap(({ title, metrics, cases }) =>
+    cases.flatMap(({ name, candidates }) => {
+      const ours = candidates.find(({ role, metrics: found }) => role === 'ours' && found !== undefined);
+      if (ours === undefined) return [];
+      const figures = Object.entries(metrics).map(([key, { unit, what }]) =>
+        `${what} ${show(ours.metrics[key].median, unit)}`.trim(),
+      );
+      return [row([`${title.replace('a cluster: ', '')}: ${name}`, figures.join('; ')])];
+    }),
+  );
+  return `${['| question | figures |', '|---|---|', ...rows].join('\n')}\n\n${measuredOn(ofCluster, 'Medians of fresh processes.')}`;
+}
+
 const row = (cells) => `| ${cells.join(' | ')} |`;
 
 function inOrder(results) {
@@ -78,7 +95,7 @@ function fullRow(result, oneCase) {
   ];
 }
 
-function measuredOn(results) {
+function measuredOn(results, what = 'Medians of fresh processes; "here 2×" is twice as good as that rival.') {
   const machines = new Set(
     results.map(
       ({ machine: { cpu, cores, memoryGb, node } }) => `${cpu}, ${cores} cores, ${memoryGb} GB, Node ${node}`,
@@ -88,7 +105,6 @@ function measuredOn(results) {
   const busy = results.filter(({ machine: { load, cores } }) => load > cores).length;
   const noise =
     busy === 0 ? '' : ` Other programs kept the machine busy during ${busy} of the ${results.length} questions.`;
-  const what = 'Medians of fresh processes; "here 2×" is twice as good as that rival.';
   return `Measured on ${[...machines].join('; on ')}, until ${days.at(-1)}.${noise} ${what}`;
 }
 
@@ -107,15 +123,16 @@ export function staleTables(pages, folder) {
     .map(({ page }) => page);
 }
 
-/** Writes both tables into their pages: `{ readme, bench }`, the files of the short and of the full one. */
+/** Writes the tables into their pages: `{ readme, bench, cluster }`, the files of the short, the full and the cluster's one. */
 export function writeTables(pages, folder) {
   for (const { page, text } of written(pages, folder)) writeFileSync(page, text);
 }
 
-function written({ readme, bench }, folder) {
+function written({ readme, bench, cluster }, folder) {
   const results = readResults(folder);
   return [
     { page: readme, text: withTable(readFileSync(readme, 'utf8'), shortTable(results)) },
     { page: bench, text: withTable(readFileSync(bench, 'utf8'), fullTable(results)) },
+    { page: cluster, text: withTable(readFileSync(cluster, 'utf8'), clusterTable(results)) },
   ];
 }

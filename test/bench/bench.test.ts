@@ -74,16 +74,42 @@ describe('the tables and the last results of the bench', () => {
   test.each([
     ['--readme', 'README.md'],
     ['--bench-readme', 'bench/README.md'],
+    ['--cluster-page', 'docs/cluster.md'],
   ])('reports a number that was changed by hand in the page of %s', async (option, page) => {
     const text = readFileSync(join(projectRoot, page), 'utf8');
     const table = text.slice(text.indexOf('<!-- bench:begin -->'));
-    const number = /\d+(?=[.\d]* (?:ns|µs|ms|k\/s))/.exec(table)?.[0] ?? '';
+    // The first figure, or the first word if there are no results yet.
+    const number = /\d+(?=[.\d]* (?:ns|µs|ms|k\/s))|(?<=-->\n)There/.exec(table)?.[0] ?? '';
     expect(number).not.toBe('');
     const changed = join(await tempDir('bench'), 'README.md');
     await writeFile(changed, text.replace(table, table.replace(number, `${number}1`)));
     const { status, stderr } = checkTables(option, changed);
     expect(status).toBe(1);
     expect(stderr).toContain('--write-tables');
+  });
+
+  test('name all figures of the cluster itself in its table, and no other question', async () => {
+    const { clusterTable } = (await load('tables')) as { clusterTable(results: readonly object[]): string };
+    const metrics = { rate: { unit: '/s', what: '' }, p50: { unit: 'ms', what: 'p50' } };
+    const candidate = (role: string, rate: number) => ({
+      role,
+      metrics: { rate: { median: rate }, p50: { median: 2 } },
+    });
+    const cases = [{ name: '64 in flight', candidates: [candidate('limit', 9_000), candidate('ours', 20_000)] }];
+    const machine = { cpu: 'a processor', cores: 2, memoryGb: 4, node: 'v20', load: 0 };
+    const result = {
+      order: 1,
+      title: 'a cluster: writes',
+      question: 'cluster-writes',
+      at: '2026-12-01',
+      metrics,
+      cases,
+      machine,
+    };
+    const table = clusterTable([result, { ...result, title: 'get', question: 'get' }]);
+    expect(table).toContain('| writes: 64 in flight | 20.0 k/s; p50 2.00 ms |');
+    expect(table).not.toMatch(/get|9\.00/);
+    expect(clusterTable([])).toBe('There are no results yet.');
   });
 
   test('hold full results of existing questions without a failed candidate', () => {

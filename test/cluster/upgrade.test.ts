@@ -73,6 +73,12 @@ describe('the protocol of a cluster', () => {
     const health = a.health().cluster as ClusterHealth;
     expect(shownNode(health)).toMatch(/protocol {2}1, can be raised to 2$/m);
     expect(shownNode({ ...health, members: [] })).toMatch(/protocol {2}1$/m);
+    const lease = { node: 'n1', leftMs: 9_000 };
+    const leases = [
+      { ...lease, name: 'backup', checkpoint: 0 },
+      { ...lease, name: 'mirror', checkpoint: 1_200 },
+    ];
+    expect(shownNode({ ...health, leases })).toMatch(/backup: n1\nlease +mirror: n1, delivered up to position 1,200$/);
     await a.shutdown();
   });
 

@@ -18,7 +18,9 @@ export function shownNode(health: ClusterHealth): string {
       return `member    ${name}: version ${version}, protocols up to ${maxProtocol}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
     }),
     ...leases.map(({ name, node: holder, checkpoint }) => {
-      return `lease     ${name}: ${holder ?? 'free'}, delivered up to position ${shownCount(checkpoint)}`;
+      // Who takes the snapshots delivers nothing.
+      const delivered = checkpoint === 0 ? '' : `, delivered up to position ${shownCount(checkpoint)}`;
+      return `lease     ${name}: ${holder ?? 'free'}${delivered}`;
     }),
   ].join('\n');
 }
