@@ -78,6 +78,19 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
     });
   });
 
+  test('status shows the node, and then that its stream is gone', async () => {
+    await cluster('init', '--cluster', 'gone', '--replicas', '1');
+    const dataDir = `${await tempDir('nodes')}/a`;
+    await using _served = await serve(dataDir, ['--cluster', 'gone', '--node', 'a'], { env });
+    await servers.manage(({ streams }) => streams.delete('ACC_gone_0'));
+    await waitFor(async () =>
+      expect(await cluster('status', '--cluster', 'gone', '--data-dir', dataDir)).toMatchObject({
+        code: 3,
+        stderr: expect.stringMatching(/^node {6}a: failed[\s\S]*There is no stream ACC_gone_0.* refound it/),
+      }),
+    );
+  });
+
   test('serve makes two directories nodes of one cluster, which a restart continues', async () => {
     await cluster('init', '--cluster', 'served', '--replicas', '1');
     const folder = await tempDir('nodes');

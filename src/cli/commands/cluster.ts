@@ -84,7 +84,12 @@ async function runInit({ output, options, isFlag }: Context<InitFlags>): Promise
 async function runStatus({ output, dataDir, options, isFlag }: Context<ClusterFlags>): Promise<number> {
   const address = requiredCluster(options, isFlag);
   const { clusterStatus } = await import('../../cluster.ts');
-  const [stream, node] = await Promise.all([clusterStatus(address), nodeOf(dataDir)]);
+  const node = await nodeOf(dataDir);
+  const stream = await clusterStatus(address).catch((error: unknown) => {
+    // Without a stream the node is what there is to look at.
+    if (node !== undefined) output.message(shownNode(node));
+    throw error;
+  });
   const text = node === undefined ? shownStream(stream) : `${shownStream(stream)}\n${shownNode(node)}`;
   await output.result({ stream, node: node ?? null }, text);
   if (node === undefined) output.message(`No node of a cluster serves ${dataDir}.`);

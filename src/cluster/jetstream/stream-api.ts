@@ -49,7 +49,7 @@ export async function askLeader(
     return answer;
   }
   if (answer.error.err_code === STREAM_NOT_FOUND) {
-    const message = `There is no stream ${names.stream}. Create the cluster ${JSON.stringify(names.cluster)} first.`;
+    const message = `There is no stream ${names.stream}. If the cluster ${JSON.stringify(names.cluster)} is new, create it; if its stream was lost, refound it from a node or a snapshot.`;
     throw new ContextCacheError('NOT_FOUND', message);
   }
   const message = `JetStream refused a request about the stream ${names.stream}: ${answer.error.description ?? 'it gave no reason'}.`;
