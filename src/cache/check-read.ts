@@ -10,13 +10,13 @@ import type { ReadOptions } from './types.ts';
  * @throws {ContextCacheError} `INVALID_OPTION`; `LOG_UNAVAILABLE`; why the node has left service.
  */
 export function checkRead(
-  sequencer: Pick<Sequencer, 'stalenessMs' | 'failure'> | undefined,
+  sequencer: Pick<Sequencer, 'stalenessMs' | 'failure' | 'reason'> | undefined,
   options: ReadOptions,
 ): void {
   const { maxStalenessMs } = READ_OPTIONS.checked(options);
   const longest = durationOf('maxStalenessMs', maxStalenessMs);
   if (sequencer === undefined || longest === undefined) return;
-  const { stalenessMs, failure } = sequencer;
+  const { stalenessMs, failure, reason } = sequencer;
   // A barrier or more patience would not help.
   if (failure !== undefined) throw failure;
   if (stalenessMs <= longest) return;
@@ -25,5 +25,9 @@ export function checkRead(
       ? 'was never up to date'
       : `was last up to date ${Math.round(stalenessMs)} ms ago`;
   const message = `This node of the cluster ${behind}, and maxStalenessMs is ${longest}.`;
-  throw new ContextCacheError('LOG_UNAVAILABLE', `${message} Call barrier() first, or read from another node.`);
+  const remedy =
+    reason === undefined
+      ? 'Call barrier() first, or read from another node.'
+      : `Read from another node until this is mended: ${reason}`;
+  throw new ContextCacheError('LOG_UNAVAILABLE', `${message} ${remedy}`);
 }

@@ -6,6 +6,7 @@ interface Reading {
   readonly machine: { readonly sequence: number };
   readonly isRunning: boolean;
   readonly failure: Error | undefined;
+  readonly reason: string | undefined;
   onApplied(listener: () => void): () => void;
 }
 
@@ -51,7 +52,7 @@ function catchUp(node: Reading, last: number, clock: Clock, timeoutMs: number): 
     const wait = () => {
       timer = clock.setTimeout(() => {
         if (machine.sequence === seen) {
-          end(unread(seen, last));
+          end(unread(seen, last, node.reason));
           return;
         }
         seen = machine.sequence;

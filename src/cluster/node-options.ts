@@ -23,8 +23,8 @@ export interface NodeOptions {
   readonly writeTimeoutMs: number;
   /** Called once when the node leaves service for good. */
   readonly onFailed: (error: ContextCacheError) => void;
-  /** Called when the node can apply no messages at present, and (`undefined`) when it can again. */
-  readonly onStalled: (error: ContextCacheError | undefined) => void;
+  /** Called when the node can apply no messages at present. It goes on by itself. */
+  readonly onStalled: (error: ContextCacheError) => void;
   /** The protocols that this node understands. Default: those of this version. */
   readonly protocols?: Protocols | undefined;
   /** State of the cluster that the replica's data belongs to. Default: the start of the stream. */

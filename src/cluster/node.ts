@@ -28,7 +28,7 @@ const DRAIN_MS = 5;
 export type NodeStatus = 'joining' | 'ready' | 'stalled' | 'failed' | 'closed';
 
 /** Codes of errors after which trying again may help. */
-const PASSING: readonly string[] = ['LOG_UNAVAILABLE', 'OVERLOADED'];
+const PASSING: readonly (string | undefined)[] = ['LOG_UNAVAILABLE', 'OVERLOADED'];
 
 /** One process of a cluster: sends commands to the stream, and applies those of all nodes in the stream's order. */
 export class ClusterNode {
@@ -39,6 +39,7 @@ export class ClusterNode {
   #following: Following | undefined;
   #info: StreamInfo | undefined;
   #failure: ContextCacheError | undefined;
+  #stalledBy: ContextCacheError | undefined;
   #watch: unknown;
   #stall: unknown;
   #resend: unknown;
@@ -66,6 +67,7 @@ export class ClusterNode {
       seen: () => ({ sequence: this.machine.sequence, hash: this.machine.hash }),
       again: (pauseMs) => this.#resendIn(pauseMs),
       rewound: (sequence) => this.#fail(rewound(sequence, this.machine.sequence)),
+      reason: () => this.reason,
       maxQueued: options.maxQueued,
       writeTimeoutMs: options.writeTimeoutMs,
     });
@@ -82,6 +84,16 @@ export class ClusterNode {
   /** Why the node has left service. */
   get failure(): ContextCacheError | undefined {
     return this.#failure;
+  }
+
+  /** Why this node applies nothing, or cannot use the stream, until something is mended; `undefined` if it can. */
+  get problem(): ContextCacheError | undefined {
+    return this.#failure ?? this.#stalledBy ?? this.#options.stream.problem;
+  }
+
+  /** Says why this node falls behind; `undefined` if it knows no reason. */
+  get reason(): string | undefined {
+    return this.problem?.message ?? (this.#options.stream.connected ? undefined : 'No server is connected.');
   }
 
   get session(): string {
@@ -246,9 +258,11 @@ export class ClusterNode {
       applied = apply();
     } catch (thrown) {
       const error = toError(thrown);
-      if (this.machine.isStalled && error instanceof ContextCacheError && PASSING.includes(error.code))
-        this.#stalled(error);
-      else this.#fail(error);
+      const code = error instanceof ContextCacheError ? error.code : undefined;
+      // The one error of the machine itself in the middle of a message is that the stream goes on from another state.
+      const isOfReplica = this.machine.isStalled && code !== 'POSITION_UNAVAILABLE';
+      if (isOfReplica && PASSING.includes(code)) this.#stalled(error as ContextCacheError);
+      else this.#fail(isOfReplica ? failed(error) : error);
       return;
     }
     this.#options.streamClock.set(this.machine.time);
@@ -260,7 +274,8 @@ export class ClusterNode {
   }
 
   #protocolError(): ContextCacheError | undefined {
-    return protocolError(this.machine.protocol, this.#options.protocols ?? PROTOCOLS);
+    const doing = this.#introduced === undefined ? 'joining' : 'serving';
+    return protocolError(this.machine.protocol, this.#options.protocols ?? PROTOCOLS, doing);
   }
 
   /** Keeps the message that cannot be applied, and reads no further until it can. */
@@ -269,11 +284,12 @@ export class ClusterNode {
     this.#following = undefined;
     if (this.#status !== 'stalled') this.#options.onStalled(error);
     this.#status = 'stalled';
+    this.#stalledBy = error;
     this.#stall = this.#options.clock.setTimeout(() => {
       this.#attempt(() => this.machine.resume());
       if (this.machine.isStalled || !this.isRunning) return;
       this.#status = this.#introduced === undefined ? 'joining' : 'ready';
-      this.#options.onStalled(undefined);
+      this.#stalledBy = undefined;
       this.#follow();
       this.#outbox.flush();
     }, STALL_MS);

@@ -4,6 +4,7 @@ import type { Command } from './machine/commands.ts';
 import type { Outcome, OwnMessage } from './machine/machine.ts';
 import { encodeMessage } from './machine/message-encoder.ts';
 import { MAX_COMMANDS, MAX_MESSAGE_BYTES } from './machine/message-format.ts';
+import { because } from './node-errors.ts';
 
 /** Messages that may be on their way at once. */
 const WINDOW = 8;
@@ -49,6 +50,8 @@ export interface OutboxDeps {
   readonly again: (pauseMs: number) => void;
   /** Called when the stream proves to be an older one: it has stored a new message where this node has read another. */
   readonly rewound: (sequence: number) => void;
+  /** Says why nothing is sent or applied at present; `undefined` if no reason is known. */
+  readonly reason: () => string | undefined;
   readonly maxQueued: number;
   readonly writeTimeoutMs: number;
 }
@@ -197,24 +200,26 @@ export class Outbox {
   /** Gives up the commands whose time is over. Those in flight may still take effect. */
   expire(): void {
     const now = this.#deps.elapsed();
+    const reason = this.#deps.reason();
     const isOver = ({ deadline, isSettled }: Waiting) => deadline <= now && !isSettled;
     if (this.#queue.some(isOver)) {
       const over = this.#queue.filter(isOver);
       this.#queue = this.#queue.filter((each) => !isOver(each));
-      for (const each of over) this.#settle(each, notSent());
+      for (const each of over) this.#settle(each, notSent(reason));
     }
     for (const { waiting } of this.#flights.values()) {
-      for (const each of waiting) if (isOver(each)) this.#settle(each, unknown(each.command));
+      for (const each of waiting) if (isOver(each)) this.#settle(each, unknown(each.command, reason));
     }
   }
 
   /** Gives up everything. */
   close(): void {
     const queue = this.#queue;
+    const reason = this.#deps.reason();
     this.#queue = [];
-    for (const each of queue) this.#settle(each, notSent());
+    for (const each of queue) this.#settle(each, notSent(reason));
     for (const { waiting } of this.#flights.values()) {
-      for (const each of waiting) this.#settle(each, unknown(each.command));
+      for (const each of waiting) this.#settle(each, unknown(each.command, reason));
     }
     this.#flights.clear();
   }
@@ -236,19 +241,19 @@ function isWrite(command: Command): boolean {
   return command instanceof Request || command.type === 'transaction' || command.type === 'config';
 }
 
-function notSent(): ContextCacheError {
-  const message = 'The cluster could not be reached in time. The command was not sent, so nothing was done. Try again.';
-  return new ContextCacheError('LOG_UNAVAILABLE', message);
+function notSent(reason: string | undefined): ContextCacheError {
+  const message = 'The command was not sent to the cluster in time, so nothing was done. Try again.';
+  return new ContextCacheError('LOG_UNAVAILABLE', message + because(reason));
 }
 
-function unknown(command: Command): ContextCacheError {
+function unknown(command: Command, reason: string | undefined): ContextCacheError {
   const operationId = operationOf(command);
   const remedy =
     operationId === undefined
       ? 'Read the entry to find out, or give an operationId to be able to repeat a write.'
       : `Repeat it with the operation id ${JSON.stringify(operationId)} to find out: it is done once.`;
   const message = 'The command was sent to the cluster and its outcome is not known: it may still take effect.';
-  return new ContextCacheError('OUTCOME_UNKNOWN', `${message} ${remedy}`);
+  return new ContextCacheError('OUTCOME_UNKNOWN', `${message} ${remedy}${because(reason)}`);
 }
 
 function operationOf(command: Command): string | undefined {

@@ -83,6 +83,8 @@ export interface Sequencer {
   onApplied(listener: () => void): () => void;
   /** Why the node has left service; `undefined`: it has not. */
   readonly failure: Error | undefined;
+  /** Says why this node falls behind (its disk, a full queue inside, a permission, no connection); `undefined` if it knows no reason. */
+  readonly reason: string | undefined;
   /** Changes a setting on all nodes; `null` removes it. Resolves once it is in force here. */
   configure(name: string, value: JsonValue): Promise<void>;
   /** Takes a snapshot on the node that holds the lease of the snapshots. Resolves with its description. */

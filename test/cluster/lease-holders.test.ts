@@ -165,7 +165,7 @@ describe('a node that holds leases', () => {
         isOpen: () => isOpen,
         seen: () => ({ sequence: 0, hash: 0 }),
       },
-      ...{ again: () => {}, rewound: () => {}, maxQueued: 9, writeTimeoutMs: 1_000 },
+      ...{ again: () => {}, rewound: () => {}, reason: () => undefined, maxQueued: 9, writeTimeoutMs: 1_000 },
     });
     outbox.add({ type: 'noop' }, () => {});
     for (const forMs of [10_000, 0]) outbox.add({ type: 'lease', name: 'mirror', forMs }, () => {}, true);

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { shownNode } from '../../src/cli/commands/cluster-node.ts';
+import { protocolError } from '../../src/cluster/node-errors.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import type { ClusterHealth } from '../../src/types.ts';
 import { openNode } from '../support/cluster.ts';
@@ -55,7 +56,9 @@ describe('the protocol of a cluster', () => {
     await expect(a.ask({ ...raise, protocol: 1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     await expect(openNode(stream.connect(), { node: 'late' })).rejects.toMatchObject({
       code: 'FORMAT_UNSUPPORTED',
-      message: expect.stringMatching(/has protocol 2, and this version .* understands 1 to 1.* Install the version/),
+      message: expect.stringMatching(
+        /has protocol 2, and this version .* understands none above 1\. The node was not started\. Install the version/,
+      ),
     });
     await Promise.all([a.shutdown(), b.shutdown()]);
   });
@@ -113,7 +116,14 @@ describe('the protocol of a cluster', () => {
     await written;
     connection.restore();
     await vi.waitFor(() => expect(old.health().cluster?.status).toBe('failed'));
-    expect(() => old.get('plan', 'trip')).toThrow(expect.objectContaining({ code: 'FORMAT_UNSUPPORTED' }));
+    expect(() => old.get('plan', 'trip')).toThrow(
+      expect.objectContaining({
+        code: 'FORMAT_UNSUPPORTED',
+        message: expect.stringMatching(
+          /was raised to protocol 2, .*none above 1\. The node has left service\. Install/,
+        ),
+      }),
+    );
     await old.shutdown();
     await expect(openNode(stream.connect(), { node: 'old', dataDir })).rejects.toMatchObject({
       code: 'FORMAT_UNSUPPORTED',
@@ -130,9 +140,27 @@ describe('the protocol of a cluster', () => {
     const newest = { node: 'newest', internals: { protocols: { min: 2, max: 3 } } };
     await expect(openNode(stream.connect(), newest)).rejects.toMatchObject({
       code: 'FORMAT_UNSUPPORTED',
-      message: expect.stringMatching(/has protocol 1, .*understands 2 to 3.*context-cache cluster raise/),
+      message: expect.stringMatching(
+        /has protocol 1, .*understands none below 2\. The node was not started\. .*protocol 1 on all nodes, raise it to 2 \(context-cache cluster raise/,
+      ),
     });
     await a.shutdown();
+  });
+
+  test.each([
+    [
+      3,
+      'joining',
+      /has protocol 3, .*none above 2\. The node was not started\. Install the version that the other nodes/,
+    ],
+    [3, 'serving', /was raised to protocol 3, .*none above 2\. The node has left service\. Install the version/],
+    [1, 'joining', /has protocol 1, .*none below 2\. The node was not started\. Start the last version/],
+    [3, 'refounding', /none above 2\. The stream was not refounded\. Refound it with the version/],
+    [1, 'refounding', /none below 2\. The stream was not refounded\. Refound it with the version/],
+  ] as const)('that is not understood is named with the remedy: %i while %s', (protocol, doing, expected) => {
+    expect(protocolError(2, { min: 2, max: 2 }, doing)).toBeUndefined();
+    const message = expect.stringMatching(expected);
+    expect(protocolError(protocol, { min: 2, max: 2 }, doing)).toMatchObject({ code: 'FORMAT_UNSUPPORTED', message });
   });
 
   test('belongs to a cluster', async () => {

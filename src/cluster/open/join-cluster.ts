@@ -78,10 +78,7 @@ export async function joinCluster<Cache extends Joinable>(
       maxQueued: join.maxQueued,
       writeTimeoutMs: join.writeTimeoutMs,
       onFailed: (error) => parts.report(error, { source: 'cluster' }),
-      onStalled: (error) => {
-        sequencer.stalled(error);
-        if (error !== undefined) parts.report(error, { source: 'cluster' });
-      },
+      onStalled: (error) => parts.report(error, { source: 'cluster' }),
     });
     stream.onProblem = (problem) => {
       if (problem !== undefined) parts.report(problem, { source: 'cluster' });

@@ -17,7 +17,6 @@ export class NodeSequencer implements Sequencer {
   readonly #stream: CommandStream;
   readonly #clock: Clock;
   #node: ClusterNode | undefined;
-  #stalled: Error | undefined;
   #settings: ClusterSettings | undefined;
   #leases: LeaseKeeper | undefined;
 
@@ -36,11 +35,6 @@ export class NodeSequencer implements Sequencer {
   serve(settings: ClusterSettings, leases: LeaseKeeper): void {
     this.#settings = settings;
     this.#leases = leases;
-  }
-
-  /** Notes why the node can apply nothing at present; `undefined`: it can. */
-  stalled(error: Error | undefined): void {
-    this.#stalled = error;
   }
 
   get #joined(): ClusterNode {
@@ -99,6 +93,10 @@ export class NodeSequencer implements Sequencer {
     return this.#node?.failure;
   }
 
+  get reason(): string | undefined {
+    return this.#node?.reason;
+  }
+
   async raise(protocol: number | undefined): Promise<number> {
     return raiseProtocol(this.#joined, protocol);
   }
@@ -106,11 +104,7 @@ export class NodeSequencer implements Sequencer {
   health(): ClusterHealth {
     const node = this.#joined;
     const { machine, info } = node;
-    const failure =
-      node.failure ??
-      (node.status === 'stalled' ? this.#stalled : undefined) ??
-      this.#stream.problem ??
-      this.#leases?.problem;
+    const failure = node.problem ?? this.#leases?.problem;
     return {
       ...{ status: node.status, node: this.name, connected: this.#stream.connected, sequence: machine.sequence },
       ...{ head: Math.max(info?.last ?? 0, machine.sequence), stalenessMs: node.stalenessMs, waiting: node.waiting },
@@ -130,7 +124,7 @@ export class NodeSequencer implements Sequencer {
     if (machine !== undefined && !machine.isStalled) return machine.stored();
     const message =
       'The node is in the middle of a message of the stream that it cannot apply at present. Try again later.';
-    throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#stalled });
+    throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#node?.problem });
   }
 
   async close(timeoutMs: number): Promise<LeftUndone> {

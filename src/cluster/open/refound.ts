@@ -98,7 +98,7 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
     const storage = await openStorage({ ...engineOptions, dataDir, begin });
     try {
       const { machine, previousEpoch } = source(storage);
-      const unsupported = protocolError(machine.protocol, PROTOCOLS);
+      const unsupported = protocolError(machine.protocol, PROTOCOLS, 'refounding');
       if (unsupported !== undefined) throw unsupported;
       const continues = continuedBy(machine) ?? [];
       const check = (old: OldStream | undefined) =>
