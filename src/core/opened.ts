@@ -48,8 +48,19 @@ export function openedEntry<
   Shows extends Shown & { readonly namespace: string; readonly key: string; readonly version: number },
 >(door: SubjectDoor, entry: Shows): Shows {
   const { namespace, key, value } = entry;
-  if (door.migrations !== undefined) return migratedAs(door, namespace, key, entry, `version ${entry.version}`);
-  return mayBeSealed(value) ? openedAs(door, namespace, key, entry) : entry;
+  return migratedEntry(door, mayBeSealed(value) ? openedAs(door, namespace, key, entry) : entry);
+}
+
+/**
+ * Returns an opened entry in its newest form; the entry itself if it has that form.
+ *
+ * @throws {ContextCacheError} `MIGRATION_FAILED`.
+ */
+export function migratedEntry<
+  Shows extends Shown & { readonly namespace: string; readonly key: string; readonly version: number },
+>(door: SubjectDoor, opened: Shows): Shows {
+  if (door.migrations === undefined) return opened;
+  return migratedAs(door, opened.namespace, opened.key, opened, `version ${opened.version}`);
 }
 
 /** Returns an update as readers see it. */
@@ -60,19 +71,18 @@ export function openedUpdate<Shows extends Shown & Pick<Update, 'namespace' | 'k
   const shown = update.meta === undefined ? update : withNotes(update);
   const { namespace, key, operation, position } = shown;
   if (key === null || operation !== 'set') return shown;
-  if (door.migrations !== undefined) return migratedAs(door, namespace, key, shown, `position ${position}`);
-  return mayBeSealed(shown.value) ? openedAs(door, namespace, key, shown) : shown;
+  const opened = mayBeSealed(shown.value) ? openedAs(door, namespace, key, shown) : shown;
+  return door.migrations === undefined ? opened : migratedAs(door, namespace, key, opened, `position ${position}`);
 }
 
-/** Returns the same object, frozen, with the value opened and in its newest form. */
+/** Returns what was opened, frozen, with the value in its newest form. */
 function migratedAs<Shows extends Shown>(
   door: SubjectDoor,
   namespace: string,
   key: string,
-  shown: Shows,
+  opened: Shows,
   where: string,
 ): Shows {
-  const opened = mayBeSealed(shown.value) ? openedAs(door, namespace, key, shown) : shown;
   const { value, forgotten, sealed } = opened;
   // Without the whole value there is nothing to migrate.
   if (value === undefined || forgotten?.[0] === '' || sealed?.[0] === '') return opened;

@@ -8,9 +8,10 @@ import { ContextCacheError } from '../core/errors.ts';
 import { type CacheLimits, limitsOf } from '../core/limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { openedEntry, openedUpdate } from '../core/opened.ts';
+import { migratedEntry, openedEntry, openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import type { Update } from '../core/update.ts';
+import type { WatchFilter } from '../core/update-filter.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
@@ -184,8 +185,8 @@ export class Inspection {
   }
 
   /**
-   * Returns the same as `entry` of the cache, with two exceptions: values are not migrated, and one that a custom primary held
-   * before, and that the cache has not adopted, has version 0.
+   * Returns the same as `entry` of the cache, with two exceptions: values are as they were written, see {@link Inspection.migrated},
+   * and one that a custom primary held before, and that the cache has not adopted, has version 0.
    */
   entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
     checkName('namespace', namespace);
@@ -199,9 +200,26 @@ export class Inspection {
     );
   }
 
+  /**
+   * Returns what readers get of an entry that {@link Inspection.entry} has returned; the same object if no migration changes it.
+   *
+   * @throws {ContextCacheError} `MIGRATION_FAILED`, which is what readers get.
+   */
+  migrated(entry: Entry): Entry {
+    return migratedEntry(this.#parts.reading, entry);
+  }
+
   /** Returns an update of `readLog` with what is encrypted for a subject decrypted, as `entry` returns it. */
   opened(update: Update): Update {
     return openedUpdate(this.#parts.subjects, update);
+  }
+
+  /**
+   * Calls `listener` after each committed update, with what was written, as `opened` returns it. No migration can fail for it. Returns a function
+   * that stops it.
+   */
+  subscribe(listener: (update: Update) => void, filter: WatchFilter = {}): () => void {
+    return this.#parts.watchers.add(filter, (update) => listener(this.opened(update)));
   }
 
   /** Returns an actor by its id: `supervisor`, `namespace:NAME`, `follower:NAME`; `undefined` if it does not exist now. */

@@ -102,18 +102,28 @@ export interface SearchPage extends Paged<SearchHit> {
   readonly scanned: number;
 }
 
-/** An entry with its value, redacted. */
-export interface EntryDetail extends SubjectMarks {
+/** A value, redacted. */
+export interface ShownValue {
+  readonly value: JsonValue;
+  /** True if any part of it is hidden. */
+  readonly hidden: boolean;
+}
+
+/** An entry with its value. */
+export interface EntryDetail extends SubjectMarks, ShownValue {
   readonly namespace: string;
   readonly key: string;
+  /** What readers get; in a view, and in a difference of two, what was written. */
   readonly value: JsonValue;
+  /** What was written, if a migration has changed it for readers. The pointers of {@link SubjectMarks} are about this form. */
+  readonly written?: ShownValue;
+  /** Why readers get an error instead of the value. `value` is what was written. */
+  readonly failure?: string;
   readonly version: number;
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly expiresAt: number | null;
   readonly agent: string | null;
-  /** True if any part of the value is hidden. */
-  readonly hidden: boolean;
 }
 
 /** What the last write of an entry was based on, and what was based on it. */

@@ -35,11 +35,6 @@ export interface Inspectable {
   provenance(key: string, namespace: string | undefined, options: ProvenanceOptions): Promise<Provenance | undefined>;
   readLog(range: { readonly from: number; readonly to: number }): AsyncIterable<Update>;
   shutdown(): Promise<unknown>;
-  /** Calls `listener` after each committed update. Returns how to stop. */
-  subscribe(
-    listener: (update: Update) => void,
-    filter?: { readonly namespace?: string | readonly string[] | undefined },
-  ): () => void;
   verify(options: VerifyOptions): Promise<VerifyReport>;
 }
 

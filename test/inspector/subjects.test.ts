@@ -93,7 +93,9 @@ test('refuses an edit that may have moved what a subject is about, unless it nam
   ]) {
     const refused = await looking.refused('POST /api/set', edit);
     expect(refused).toMatchObject({ status: 400, code: 'INVALID_COMMAND' });
-    expect(refused.message).toMatch(/"\/(guest|0\/name)" is about "user-42".*Leave it where it is, or delete/);
+    expect(refused.message).toMatch(
+      /"\/(guest|0\/name)" is about "user-42".*Leave it where it is, or name the subjects/,
+    );
   }
   expect(cache.position).toBe(position);
   const others = [list[0], { name: 'y' }];

@@ -47,15 +47,19 @@ interface LiveOptions {
   readonly port?: number;
   readonly allowWrite?: boolean;
   readonly cache?: object;
+  /** Path of a module whose default export has further options of the cache, such as functions. */
+  readonly module?: string;
 }
 
 /** Starts a process; resolves when its page can be opened. */
-export async function startLive({ dataDir, port, allowWrite = true, cache = {} }: LiveOptions): Promise<LiveProcess> {
+export async function startLive(options: LiveOptions): Promise<LiveProcess> {
+  const { dataDir, port, allowWrite = true, cache = {}, module } = options;
   const place = port ?? (await freePort());
   const args = [
     join(projectRoot, 'dist'),
     JSON.stringify({ dataDir, ...cache }),
     JSON.stringify({ port: place, token: TOKEN, allowWrite }),
+    ...(module === undefined ? [] : [module]),
   ];
   const child = fork(join(import.meta.dirname, 'live-child.mjs'), args, { execArgv: [] });
   running.add(child);

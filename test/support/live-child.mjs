@@ -1,14 +1,17 @@
 // A process with a cache and its inspector, controlled by messages of its parent.
-// fork(live-child.mjs, [DIST, OPTIONS of the cache as JSON, OPTIONS of the inspector as JSON])
+// fork(live-child.mjs, [DIST, OPTIONS of the cache as JSON, OPTIONS of the inspector as JSON, MODULE with further options of the cache])
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [dist, cacheOptions, inspectorOptions] = process.argv.slice(2);
+const [dist, cacheOptions, inspectorOptions, module] = process.argv.slice(2);
 const from = (file) => import(pathToFileURL(join(dist, 'src', file)).href);
 const { AgentContextCache } = await from('index.js');
 const { startInspector } = await from('inspector.js');
-const cache = await AgentContextCache.open(JSON.parse(cacheOptions));
+const cache = await AgentContextCache.open({
+  ...JSON.parse(cacheOptions),
+  ...(module && (await import(pathToFileURL(module).href)).default),
+});
 const inspector = await startInspector(cache, JSON.parse(inspectorOptions));
 
 const actions = {

@@ -42,7 +42,7 @@ class UpdatesFeed implements Feed {
       if (this.#count === 0) changed();
       this.#keep(update);
     };
-    this.#stop = cache.subscribe(listener, isOne ? { namespace } : {});
+    this.#stop = cache.inspection.subscribe(listener, isOne ? { namespace } : {});
   }
 
   collect(): ServerMessage | undefined {

@@ -1,10 +1,11 @@
 import type { Clock } from '../../core/clock.ts';
-import type { Acknowledgement, WriteOptions } from '../../core/command.ts';
-import { ContextCacheError } from '../../core/errors.ts';
+import type { Acknowledgement, DataCommand, WriteOptions } from '../../core/command.ts';
+import { VersionConflictError } from '../../core/conflict.ts';
+import { ContextCacheError, toError } from '../../core/errors.ts';
 import { invalidCommand } from '../../core/invalid-command.ts';
 import { mayHaveMoved } from '../../core/json-pointer.ts';
 import type { Entry } from '../../core/namespace-state.ts';
-import { inheritedSubjects, readableValue, subjectTagsOf } from '../../core/opened.ts';
+import { conflictIn, inheritedSubjects, readableValue, subjectTagsOf } from '../../core/opened.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type {
@@ -20,7 +21,7 @@ import type {
 import type { Inspectable } from '../inspectable.ts';
 import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
 import { compareNaturally } from './natural-order.ts';
-import type { Presenter } from './presenter.ts';
+import type { PresentEntry, Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
 import { type SearchQuery, search } from './search.ts';
 import { type Branching, type NamePage, SortedNames, type TreeQuery } from './sorted-names.ts';
@@ -121,8 +122,9 @@ export class Data {
 
   /** @throws {ContextCacheError} `NOT_FOUND` if the key is missing. */
   async entry(namespace: string, key: string, at: number | Date | undefined): Promise<EntryDetail> {
-    const entry = await this.#read(namespace, key, at);
-    if (entry !== undefined) return this.#parts.presenter.entry(entry);
+    const { presenter, views } = this.#parts;
+    const entry = at === undefined ? await this.#present(namespace, key) : await views.entry(at, namespace, key);
+    if (entry !== undefined) return 'written' in entry ? presenter.present(entry) : presenter.entry(entry);
     throw new ContextCacheError(
       'NOT_FOUND',
       at === undefined
@@ -147,8 +149,8 @@ export class Data {
   }
 
   /**
-   * Stores an edited value over the version that was shown. Unless the request names subjects, it keeps those of that version and of the
-   * edited one.
+   * Stores an edited value over the version that was shown. The value is an edit of what readers get. Unless the request names subjects,
+   * it keeps those of that version and of the edited one.
    *
    * @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; `KEY_UNAVAILABLE` if it, or a part of it, cannot be read
    *   here; `INVALID_COMMAND` if a part with a subject may have moved, or the edited version is not kept; the errors of `set`, of which
@@ -156,8 +158,8 @@ export class Data {
    */
   async set(request: EditRequest): Promise<Acknowledgement> {
     const { namespace, key, value, ifVersion, expiresAt, edited = ifVersion } = request;
-    const { cache, redactor } = this.#parts;
-    const current = await cache.inspection.entry(key, namespace);
+    const { redactor } = this.#parts;
+    const current = (await this.#present(namespace, key))?.entry;
     // Hidden parts can only be restored from the version that was shown. With another one the write fails anyway.
     const known = current?.version === ifVersion ? current : undefined;
     const conflicts = (current?.version ?? 0) !== ifVersion;
@@ -168,7 +170,7 @@ export class Data {
     const subjects = request.subjects ?? { ...keptSubjects(older, meant), ...keptSubjects(known, meant) };
     const expiry = expiresAt === undefined ? (known?.expiresAt ?? null) : expiresAt;
     const command = { type: 'context.set', namespace, key, value: meant, ifVersion, agent: AGENT } as const;
-    return cache.ask({
+    return this.#execute({
       ...command,
       ...(expiry !== null && { expiresAt: expiry }),
       ...(Object.keys(subjects).length > 0 && { subjects }),
@@ -177,7 +179,7 @@ export class Data {
 
   /** @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; the errors of `delete`. */
   delete({ namespace, key, ifVersion }: Omit<EditRequest, 'value'>): Promise<Acknowledgement> {
-    return this.#parts.cache.ask({ type: 'context.delete', namespace, key, ifVersion, agent: AGENT });
+    return this.#execute({ type: 'context.delete', namespace, key, ifVersion, agent: AGENT });
   }
 
   /** Releases the key lists. */
@@ -185,21 +187,48 @@ export class Data {
     this.#keys.clear();
   }
 
-  async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
-    const { cache, views } = this.#parts;
-    return at === undefined ? cache.inspection.entry(key, namespace) : views.entry(at, namespace, key);
+  /** Executes an edit. If a migration fails for the present entry of a conflict, the conflict has what was written. */
+  async #execute(command: DataCommand): Promise<Acknowledgement> {
+    const { cache } = this.#parts;
+    try {
+      return await cache.ask(command);
+    } catch (error) {
+      const conflict = conflictIn(error);
+      if (conflict === undefined || conflict === error) throw error;
+      const { namespace, key, expected } = conflict;
+      throw new VersionConflictError(namespace, key, expected, await cache.inspection.entry(key, namespace));
+    }
   }
 
-  /** Returns an earlier version of an entry. */
+  async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
+    if (at === undefined) return (await this.#present(namespace, key))?.entry;
+    return this.#parts.views.entry(at, namespace, key);
+  }
+
+  async #present(namespace: string, key: string): Promise<PresentEntry | undefined> {
+    const written = await this.#parts.cache.inspection.entry(key, namespace);
+    return written && this.#migrated(written);
+  }
+
+  /** Migrates an entry as readers get it. */
+  #migrated(written: Entry): PresentEntry {
+    try {
+      return { written, entry: this.#parts.cache.inspection.migrated(written) };
+    } catch (error) {
+      return { written, entry: written, failure: toError(error).message };
+    }
+  }
+
+  /** Returns an earlier version of an entry as its readers got it. */
   async #version(namespace: string, key: string, version: number): Promise<Entry> {
     for await (const each of this.#parts.cache.history(key, namespace)) {
-      const entry = each.version === version ? await this.#read(namespace, key, each.position) : undefined;
-      if (entry !== undefined) return entry;
+      const written = each.version === version ? await this.#read(namespace, key, each.position) : undefined;
+      if (written !== undefined) return this.#migrated(written).entry;
       if (each.version < version) break;
     }
     throw invalidCommand(
       `version ${version} of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is not kept, so whom it is about is not ` +
-        'known. Edit the present entry, or store the value with set and name its subjects',
+        'known. Edit the present entry, or name the subjects of the value',
     );
   }
 
@@ -233,7 +262,7 @@ function keptSubjects(edited: Entry | undefined, next: JsonValue): WriteOptions[
   const [path, subject] = moved.map((text) => JSON.stringify(text));
   throw invalidCommand(
     `what is at ${path} is about ${subject}, and the edit leaves nothing there or changes the length of an array on the way to it: what was ` +
-      'moved from there would be stored readable. Leave it where it is, or delete the entry and store the new value with set and its subjects',
+      'moved from there would be stored readable. Leave it where it is, or name the subjects of the new value',
   );
 }
 

@@ -133,7 +133,7 @@ export class Meter {
     if (this.#measuring !== undefined) return;
     const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
     loop.enable();
-    const stop = this.#cache.subscribe(({ at }) => {
+    const stop = this.#cache.inspection.subscribe(({ at }) => {
       if (this.#latencies.wants()) this.#latencies.add(this.#clock.now() - at);
     });
     this.#measuring = { stop, loop };

@@ -21,8 +21,21 @@ const PREVIEW = 200;
 const SHOWN_KEYS = 1_000;
 /** Characters of a value's JSON text that a search reads. Bounds the cost of large values. */
 const SEARCHED = 20_000;
+/** Stands for the error of a migration, which may quote the value. */
+const HIDDEN_FAILURE =
+  'The migration failed. Its error may quote the value, of which a part is hidden, so it is hidden too.';
 /** Characters shown before a match. */
 const BEFORE_MATCH = 40;
+
+/** An entry of the present. */
+export interface PresentEntry {
+  /** As readers get it; as it was written if a migration fails. */
+  readonly entry: Entry;
+  /** As it was written; the same object if no migration changes it. */
+  readonly written: Entry;
+  /** Why a migration fails. */
+  readonly failure?: string;
+}
 
 /** Turns entries and updates into JSON for the page. Every value leaves the process through here, redacted. */
 export class Presenter {
@@ -36,6 +49,17 @@ export class Presenter {
     const { namespace, key, value, version, createdAt, updatedAt, expiresAt, agent } = entry;
     const shown = this.#redactor.show(namespace, key, value);
     return { namespace, key, ...shown, version, createdAt, updatedAt, expiresAt, agent, ...marksOf(entry) };
+  }
+
+  /** Presents an entry of the present, with what was written if readers get something else. */
+  present({ entry, written, failure }: PresentEntry): EntryDetail {
+    const { namespace, key, value } = written;
+    const shown = this.entry(entry);
+    return {
+      ...shown,
+      ...(entry !== written && { written: this.#redactor.show(namespace, key, value) }),
+      ...(failure !== undefined && { failure: shown.hidden ? HIDDEN_FAILURE : failure }),
+    };
   }
 
   entrySummary(entry: Entry): EntrySummary {

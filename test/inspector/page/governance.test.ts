@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -19,11 +20,28 @@ let browser: Browser;
 let opened: Opened;
 let page: Page;
 
+/** Texts become objects; "unknown" has no new form. */
+const MIGRATIONS = `export default {
+  migrations: [
+    {
+      version: 2,
+      namespaces: 'hotels',
+      when: (value) => typeof value === 'string',
+      migrate: (value) => {
+        if (value === 'unknown') throw new Error('no such hotel');
+        return { hotel: value };
+      },
+    },
+  ],
+};`;
+
 beforeAll(async () => {
   await buildDist();
   const dir = await tempDir('governance');
   const subjects = { keys: join(dir, 'subject.keys') };
-  live = await startLive({ dataDir: join(dir, 'data'), cache: { subjects } });
+  const module = join(dir, 'migrations.mjs');
+  await writeFile(module, MIGRATIONS);
+  live = await startLive({ dataDir: join(dir, 'data'), cache: { subjects }, module });
   browser = await startBrowser();
   opened = await open(browser, live.url);
   page = opened.page;
@@ -116,6 +134,86 @@ test('refuses an edit that renames what a subject is about, also after another w
   await replace.click();
   await page.locator('.value-box').getByText('Bea L.').waitFor();
   expect(await page.getByRole('list', { name: 'Subjects' }).textContent()).toMatch(/user-43\s*\/guest/);
+});
+
+test('names subjects in the dialog, so that a part can be renamed and a value can become one about a subject', async () => {
+  const write = { type: 'context.set', namespace: 'trip', agent: 'booker' };
+  await live.ask([
+    { ...write, key: 'call', value: { guest: 'Eve' }, subjects: { '/guest': 'user-44' } },
+    { ...write, key: 'note', value: 'plain' },
+  ]);
+  await visit(page, '#/data?ns=trip&key=call');
+  await page.locator('.value-box').getByText('Eve').waitFor();
+  const dialog = page.getByRole('dialog');
+  const text = dialog.getByRole('textbox', { name: 'Value as JSON' });
+  const store = dialog.getByRole('button', { name: 'Store', exact: true });
+  const subject = (number: number) => dialog.getByRole('textbox', { name: `Subject ${number}`, exact: true });
+  const path = (number: number) => dialog.getByRole('textbox', { name: `Path of subject ${number}` });
+  const subjects = page.getByRole('list', { name: 'Subjects' });
+  await page.getByRole('button', { name: 'Edit' }).click();
+  expect([await subject(1).inputValue(), await path(1).inputValue()]).toEqual(['user-44', '/guest']);
+  await text.fill('{"visitor":"Eve","host":"Fay"}');
+  await path(1).fill('/visitor');
+  await dialog.getByRole('button', { name: 'Add a subject' }).click();
+  await dialog.getByText('A subject has no name.').waitFor();
+  expect(await store.isDisabled()).toBe(true);
+  await subject(2).fill('user-45');
+  await path(2).fill('/visitor');
+  await dialog.getByText('/visitor has two subjects.').waitFor();
+  await path(2).fill('/nothing');
+  await store.click();
+  await dialog.getByText(/"\/nothing"/).waitFor();
+  await path(2).fill('/host');
+  await keepScreen(page, 'subjects-named');
+  await store.click();
+  await subjects.getByText('user-45').waitFor();
+  expect(await subjects.textContent()).toMatch(/user-44\s*\/visitor\s*user-45\s*\/host/);
+  // Removing a line leaves its part readable.
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await dialog.getByRole('button', { name: 'Remove subject 2' }).click();
+  await dialog.getByText('A part for which no subject is named is stored readable.').waitFor();
+  await store.click();
+  await subjects.getByText('user-45').waitFor({ state: 'detached' });
+  expect(await subjects.textContent()).toMatch(/user-44\s*\/visitor$/);
+  await visit(page, '#/data?ns=trip&key=note');
+  await page.locator('.value-box').getByText('plain').waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await text.fill('"about Gil"');
+  await dialog.getByRole('button', { name: 'Add a subject' }).click();
+  await subject(1).fill('user-46');
+  await store.click();
+  await subjects.getByText('user-46').waitFor();
+  await live.ask({ type: 'subjects.forget', subject: 'user-46', reason: 'asked' });
+  await page.getByText('The value was forgotten').first().waitFor();
+});
+
+test('shows what readers get beside what was written, and stores an edit of the former', async () => {
+  const write = { type: 'context.set', namespace: 'hotels', agent: 'booker' };
+  await live.ask([
+    { ...write, key: 'oslo', value: 'Adler' },
+    { ...write, key: 'rome', value: 'unknown' },
+  ]);
+  await visit(page, '#/data?ns=hotels&key=oslo');
+  // Opened again, so that the tree shows the namespace.
+  await page.reload();
+  await page.getByText('What readers get: a migration has changed the value').waitFor();
+  const boxes = page.locator('.value-box');
+  const texts = [expect.stringMatching(/hotel[\s\S]*Adler/), expect.stringMatching(/^"?Adler"?$/)];
+  await waitFor(async () => expect(await boxes.allInnerTexts()).toEqual(texts));
+  await page.getByRole('treeitem', { name: /oslo/ }).getByText('{"hotel":"Adler"}').waitFor();
+  await keepScreen(page, 'migrated');
+  await page.getByRole('button', { name: 'Edit' }).click();
+  const text = page.getByRole('textbox', { name: 'Value as JSON' });
+  expect(JSON.parse(await text.inputValue())).toEqual({ hotel: 'Adler' });
+  await page.getByText('The text is what readers get').waitFor();
+  await text.fill('{"hotel":"Bristol"}');
+  await page.getByRole('button', { name: 'Store', exact: true }).click();
+  await page.locator('.value-box').getByText('Bristol').waitFor();
+  await waitFor(async () => expect(await boxes.count()).toBe(1));
+  await visit(page, '#/data?ns=hotels&key=rome');
+  await page.getByText(/Readers get this error[\s\S]*no such hotel/).waitFor();
+  await boxes.getByText('unknown').waitFor();
+  await keepScreen(page, 'migration-failed');
 });
 
 test('lists contradictions with both agents and values, and leads to both updates', async () => {

@@ -7,6 +7,7 @@ import { count, keyText } from '../format.ts';
 import { Difference } from '../ui/difference.tsx';
 import { JsonEditor, useJsonProblem } from '../ui/json-editor.tsx';
 import { IconButton } from '../ui/parts.tsx';
+import { rowsOf, rowsProblem, SubjectsEditor } from '../ui/subjects-editor.tsx';
 
 interface DialogProps {
   readonly title: string;
@@ -67,35 +68,45 @@ function useChange(onDone: () => void): {
   return { refusal, busy, attempt: (work) => void attempt(work), refuse };
 }
 
-/** Edits a value as JSON text. Stores it only if the entry still has the version that was shown. */
+/** Edits a value as JSON text, and whom it is about. Stores it only if the entry still has the version that was shown. */
 export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element {
   const { namespace, key } = entry;
   const [text, setText] = useState(() => textOf(entry.value));
   // The version shown when the dialog opened. The entry on the page may change behind it.
   const [base, setBase] = useState(entry);
+  const [rows, setRows] = useState(() => rowsOf(entry));
+  // Otherwise the inspector keeps the subjects.
+  const named = JSON.stringify(rows) === JSON.stringify(rowsOf(base)) ? undefined : rows;
   const { refusal, busy, attempt, refuse } = useChange(onDone);
   const problem = useJsonProblem(text);
+  const misnamed = rowsProblem(rows);
   const mine = problem === undefined ? { value: JSON.parse(text) as JsonValue } : undefined;
   const save = (ifVersion: number) => {
     if (mine === undefined) return;
     // After a conflict another version is replaced than the one whose value was edited.
     const edited = base.subjects === undefined ? undefined : { edited: base.version };
-    const request: EditRequest = { namespace, key, value: mine.value, ifVersion, ...edited };
+    const subjects = named && { subjects: Object.fromEntries(named.map(({ path, subject }) => [path, subject])) };
+    const request: EditRequest = { namespace, key, value: mine.value, ifVersion, ...edited, ...subjects };
     attempt(() => post('POST /api/set', request));
   };
   const takeTheirs = (current: EntryDetail) => {
     setBase(current);
     setText(textOf(current.value));
+    setRows(rowsOf(current));
     refuse(undefined);
   };
   const current = refusal?.current;
   return (
     <Dialog title={`Edit ${keyText(key)}`} onClose={onClose}>
       <p class="muted">
-        {namespace} · stored only if the entry still has version {count(base.version)}.{subjectsText(base)}
+        {namespace} · stored only if the entry still has version {count(base.version)}.
+        {base.written && ' The text is what readers get; stored, it replaces what was written.'}
+        {named === undefined ? subjectsText(base) : ' A part for which no subject is named is stored readable.'}
         {base.hidden && ' Leave a [hidden …] text as it is to keep what it hides.'}
       </p>
       <JsonEditor label="Value as JSON" text={text} onInput={setText} problem={problem} />
+      <SubjectsEditor rows={rows} onInput={setRows} />
+      {misnamed && <p class="error-text">{misnamed}</p>}
       {refusal && current === undefined && (
         <p class="notice bad" role="alert">
           {refusal.message}
@@ -110,7 +121,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
           <button
             type="button"
             class="button primary"
-            disabled={busy || problem !== undefined}
+            disabled={busy || problem !== undefined || misnamed !== undefined}
             onClick={() => save(base.version)}
           >
             Store
@@ -125,7 +136,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
             <button
               type="button"
               class="button danger"
-              disabled={busy || problem !== undefined}
+              disabled={busy || problem !== undefined || misnamed !== undefined}
               onClick={() => save(current?.version ?? 0)}
             >
               {current === null ? 'Store it again' : `Replace version ${count(current.version)}`}
@@ -138,12 +149,11 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
 }
 
 /** Says what becomes of the parts that are about a subject. */
-function subjectsText({ subjects, forgotten = [] }: EntryDetail): string {
-  const there = Object.entries(subjects ?? {}).filter(([path]) => !forgotten.includes(path));
-  const names = [...new Set(there.map(([, subject]) => subject))].join(', ');
+function subjectsText(base: EntryDetail): string {
+  const names = [...new Set(rowsOf(base).map(({ subject }) => subject))].join(', ');
   return [
     names === '' ? '' : ` What is about ${names} stays encrypted.`,
-    forgotten.length === 0 ? '' : ' What was forgotten cannot be stored again.',
+    base.forgotten === undefined ? '' : ' What was forgotten cannot be stored again.',
   ].join('');
 }
 

@@ -8,6 +8,7 @@ import { useLoaded } from '../load.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { useEntryChanges, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
+import { JsonView } from '../ui/json-view.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
 import { Subjects, Value } from '../ui/subjects.tsx';
 import { DeleteDialog, EditDialog } from './edit-dialog.tsx';
@@ -77,13 +78,29 @@ function EntryBody({ of, isPast }: { readonly of: EntryDetail; readonly isPast: 
           ['Created', isPast ? dateTime(of.createdAt) : <Age at={of.createdAt} now={now} />],
         ]}
       />
-      <div class="value-box">
-        <div class="value-tools">
-          {of.hidden && <Badge tone="warn">partly hidden</Badge>}
-          <CopyButton label="Copy the value" text={() => JSON.stringify(of.value, null, 2)} />
+      {of.failure !== undefined && (
+        <p class="notice bad">
+          Readers get this error instead of the value below, which is what was written. {of.failure}
+        </p>
+      )}
+      <section>
+        {of.written && <h3 class="label">What readers get: a migration has changed the value</h3>}
+        <div class="value-box">
+          <div class="value-tools">
+            {of.hidden && <Badge tone="warn">partly hidden</Badge>}
+            <CopyButton label="Copy the value" text={() => JSON.stringify(of.value, null, 2)} />
+          </div>
+          <Value of={of} key={of.version} />
         </div>
-        <Value of={of} key={of.version} />
-      </div>
+      </section>
+      {of.written && (
+        <section>
+          <h3 class="label">What was written</h3>
+          <div class="value-box">
+            <JsonView value={of.written.value} hides={of.written.hidden} key={of.version} />
+          </div>
+        </section>
+      )}
     </div>
   );
 }
