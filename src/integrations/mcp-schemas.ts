@@ -19,6 +19,20 @@ const INPUTS = {
   ifVersion: integer('Write only if the entry has this version; 0: only if the key is missing.'),
   ifAbsent: flag('Write only if the key is missing.'),
   meta: { type: 'object', description: 'JSON object to keep beside the value, such as a source or a reason.' },
+  basis: {
+    type: 'array',
+    items: {
+      type: 'object',
+      properties: {
+        namespace: { type: 'string' },
+        key: { type: 'string' },
+        version: { type: 'integer', minimum: 0 },
+      },
+      required: ['key', 'version'],
+      additionalProperties: false,
+    },
+    description: 'Entries that this is based on. Default: those that were read in this session.',
+  },
   offset: integer('Characters of the JSON text to skip: the "next" of the part before.'),
   prefix: text('Only names that start with this text.'),
   text: { ...text('Text to find, in upper or lower case.'), minLength: 1 },

@@ -1,7 +1,7 @@
 import type { JSONRPCMessage, McpServer } from '@modelcontextprotocol/server';
 import type { ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
-import { clientIn, isDenied, memoryOf } from './mcp-access.ts';
+import { clientIn, isDenied, memoryOf, Readers } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
 
@@ -37,9 +37,10 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
     () => memoryOf(cache, agent),
     (uri) => void server?.server.sendResourceUpdated({ uri }).catch(() => {}),
   );
+  const readers = new Readers();
   const handle = serveStdio(
     () => {
-      server = servers.create();
+      server = servers.create(undefined, readers);
       return server;
     },
     { transport },

@@ -1,5 +1,5 @@
 import { type ContextStore, type JsonValue, systemClock } from '../index.ts';
-import type { Meta } from '../types.ts';
+import type { Basis, Meta } from '../types.ts';
 import { about, contains, cursorOf, iso, mergePatch, namesIn, notesOf, Page, partOf, shown } from './mcp-pages.ts';
 import type { InputName } from './mcp-schemas.ts';
 
@@ -16,6 +16,7 @@ export interface Arguments {
   readonly ifVersion?: number;
   readonly ifAbsent?: boolean;
   readonly meta?: Meta;
+  readonly basis?: Basis;
   readonly offset?: number;
   readonly prefix?: string;
   readonly values?: boolean;
@@ -37,6 +38,8 @@ export interface Arguments {
 /** A call of a tool. */
 export interface Call {
   readonly cache: ContextStore;
+  /** The same cache, where what is read is not remembered as the basis of later writes. Default: `cache`. */
+  readonly unnoted?: ContextStore;
   readonly args: Arguments;
   readonly agent: string | undefined;
   readonly maxBytes: number;
@@ -82,20 +85,20 @@ export const TOOLS = {
     title: 'Store a value',
     description:
       'Stores a value under a key, and replaces the one that is there. With ifVersion or ifAbsent a conflict is refused with the current entry, so that no other agent’s work is lost.',
-    ...{ required: ['key', 'value'], optional: ['namespace', 'ttl', 'meta', ...CONDITIONS], effect: 'write' },
+    ...{ required: ['key', 'value'], optional: ['namespace', 'ttl', 'meta', 'basis', ...CONDITIONS], effect: 'write' },
     isIdempotent: true,
-    async run({ cache, args: { key, value, namespace, ttl, ifVersion, ifAbsent, meta }, agent }) {
-      return { ...(await cache.set(key, value, namespace, { ttl, ifVersion, ifAbsent, meta, agent })) };
+    async run({ cache, args: { key, value, namespace, ttl, ifVersion, ifAbsent, meta, basis }, agent }) {
+      return { ...(await cache.set(key, value, namespace, { ttl, ifVersion, ifAbsent, meta, agent, basis })) };
     },
   },
   update: {
     title: 'Change a part of a value',
     description:
       'Changes some properties of an object by a JSON merge patch, atomically: properties that the patch does not name stay as they are, also if another agent has just changed them.',
-    ...{ required: ['key', 'patch'], optional: ['namespace', 'ttl', 'meta', ...CONDITIONS], effect: 'write' },
+    ...{ required: ['key', 'patch'], optional: ['namespace', 'ttl', 'meta', 'basis', ...CONDITIONS], effect: 'write' },
     isIdempotent: true,
-    async run({ cache, args: { key, patch, namespace, ttl, ifVersion, ifAbsent, meta }, agent, maxBytes }) {
-      const options = { ttl, ifVersion, ifAbsent, meta, agent };
+    async run({ cache, args: { key, patch, namespace, ttl, ifVersion, ifAbsent, meta, basis }, agent, maxBytes }) {
+      const options = { ttl, ifVersion, ifAbsent, meta, agent, basis };
       const change = (value: JsonValue | undefined) => mergePatch(value, patch);
       const { version, position, changed, value = null } = await cache.update(key, change, namespace, options);
       return { version, position, changed, ...shown(value, maxBytes) };
@@ -104,9 +107,9 @@ export const TOOLS = {
   delete: {
     title: 'Remove a key',
     description: 'Removes a key and its value. Earlier versions stay in "history" as far as the past is kept.',
-    ...{ required: ['key'], optional: ['namespace', 'ifVersion'], effect: 'write', isIdempotent: true },
-    async run({ cache, args: { key, namespace, ifVersion }, agent }) {
-      return { ...(await cache.delete(key, namespace, { ifVersion, agent })) };
+    ...{ required: ['key'], optional: ['namespace', 'basis', 'ifVersion'], effect: 'write', isIdempotent: true },
+    async run({ cache, args: { key, namespace, ifVersion, basis }, agent }) {
+      return { ...(await cache.delete(key, namespace, { ifVersion, agent, basis })) };
     },
   },
   list: {
@@ -151,7 +154,11 @@ export const TOOLS = {
     description:
       'Finds entries whose key or value contains a text, in one namespace or in all. If "next" is there, call again with cursor = next, also if nothing was found so far.',
     ...{ required: ['text'], optional: ['namespace', 'prefix', 'limit', 'cursor'], effect: 'read', isIdempotent: true },
-    run: search,
+    async run(call) {
+      const result = await search(call);
+      await noteFound(call.cache, result.entries);
+      return result;
+    },
   },
   history: {
     title: 'Earlier versions of a key',
@@ -220,17 +227,33 @@ export function tokensIn(maxBytes: number): number {
   return Math.floor(maxBytes / 6);
 }
 
-async function search({ cache, args, maxBytes }: Call): Promise<object> {
+interface Found {
+  readonly namespace: string;
+  readonly key: string;
+}
+
+/** Remembers the entries that a search shows as read, and none of those that it only looked at. */
+async function noteFound(cache: ContextStore, entries: readonly Found[]): Promise<void> {
+  for (const name of new Set(entries.map(({ namespace }) => namespace))) {
+    const found = entries.filter(({ namespace }) => namespace === name);
+    await cache.getMany(
+      found.map(({ key }) => key),
+      name,
+    );
+  }
+}
+
+async function search({ cache, unnoted = cache, args, maxBytes }: Call) {
   const { namespace: only, prefix, limit = DEFAULT_LIMIT, cursor } = args;
   const text = args.text.toLowerCase();
   const [from, key] = namesIn(cursor, 2);
-  const names = only === undefined ? await cache.listNamespaces({ from }) : [only];
-  const page = new Page<{ readonly namespace: string; readonly key: string }>(limit, maxBytes);
+  const names = only === undefined ? await unnoted.listNamespaces({ from }) : [only];
+  const page = new Page<Found>(limit, maxBytes);
   const deadline = systemClock.now() + SEARCH_MS;
   let scanned = 0;
   let last: readonly [string, string] | undefined;
   for (const namespace of names) {
-    for await (const entry of cache.entries(namespace, { prefix, after: namespace === from ? key : undefined })) {
+    for await (const entry of unnoted.entries(namespace, { prefix, after: namespace === from ? key : undefined })) {
       if (last !== undefined && (scanned >= SCANNED || (scanned % 256 === 0 && systemClock.now() > deadline)))
         return { entries: page.items, scanned, next: cursorOf(...last) };
       scanned += 1;

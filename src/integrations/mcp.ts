@@ -1,6 +1,6 @@
 import type { CallToolResult, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore, VersionConflictError } from '../index.ts';
-import { clientIn, memoryOf, mustHear, nameIn } from './mcp-access.ts';
+import { clientIn, memoryOf, mustHear, nameIn, Readers } from './mcp-access.ts';
 import { BRANCH_TOOLS, branchOf } from './mcp-branches.ts';
 import { type CheckedMcpOptions, checkedMcpOptions, type McpOptions } from './mcp-options.ts';
 import { about, shown } from './mcp-pages.ts';
@@ -32,7 +32,7 @@ const INSTRUCTIONS =
  * ```
  */
 export async function createMcpServer(cache: ContextStore, options: McpOptions = {}): Promise<McpServer> {
-  return (await McpServers.over(cache, options)).create();
+  return (await McpServers.over(cache, options)).create(undefined, new Readers());
 }
 
 /** Loads a package of the protocol's SDK. */
@@ -43,6 +43,13 @@ export async function loadPackage<Module>(name: string, load: () => Promise<Modu
     const message = `MCP needs the package ${name}. Install it: npm install @modelcontextprotocol/server @modelcontextprotocol/node`;
     throw new ContextCacheError('NOT_FOUND', message, { cause });
   }
+}
+
+/** The clients of a server. */
+interface Clients {
+  /** Returns the agent of a request. */
+  readonly writer: (context?: ServerContext) => string | undefined;
+  readonly readers: Readers | undefined;
 }
 
 /** Creates the MCP servers of a cache: one for a connection, a session or a request. They share what is made once. */
@@ -74,8 +81,11 @@ export class McpServers {
     return new McpServers(cache, await loadPackage(name, () => import('@modelcontextprotocol/server')), checked);
   }
 
-  /** Creates a server. `agent` is the one that the client's token stands for. */
-  create(agent?: string): McpServer {
+  /**
+   * Creates a server. `agent` is the one that the client's token stands for. `readers` remembers what its clients read; without it
+   * nothing is remembered.
+   */
+  create(agent?: string, readers?: Readers): McpServer {
     const capabilities = {
       tools: { listChanged: false },
       prompts: { listChanged: false },
@@ -86,8 +96,8 @@ export class McpServers {
     const server = new this.sdk.McpServer(info, { capabilities, instructions: INSTRUCTIONS });
     const writer = (context?: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
     for (const [name, tool, input, output] of this.#tools)
-      this.#register(server, name, tool, { input, output }, writer);
-    this.#registerResources(server, writer);
+      this.#register(server, name, tool, { input, output }, { writer, readers });
+    this.#registerResources(server, { writer, readers });
     registerPrompt({ server, sdk: this.sdk, cache: this.cache, maxBytes: this.#options.maxBytes, writer });
     this.#options.extend?.(server);
     return server;
@@ -98,7 +108,7 @@ export class McpServers {
     name: ToolName,
     { title, description, effect, isIdempotent, run }: Tool,
     { input, output }: { readonly input: Standard; readonly output: Standard },
-    writer: (context: ServerContext) => string | undefined,
+    { writer, readers }: Clients,
   ): void {
     const annotations = {
       ...{ title, readOnlyHint: effect === 'read', destructiveHint: effect === 'write' },
@@ -111,8 +121,10 @@ export class McpServers {
       try {
         const agent = writer(context);
         const isOfBranches = Object.hasOwn(BRANCH_TOOLS, name);
-        const cache = isOfBranches ? this.cache : memoryOf(branchOf(this.cache, args.branch), agent);
-        const result = (await run({ cache, args, agent, maxBytes })) as Record<string, unknown>;
+        const memory = isOfBranches ? this.cache : branchOf(this.cache, args.branch);
+        const unnoted = isOfBranches ? memory : memoryOf(memory, agent);
+        const cache = isOfBranches ? memory : (readers?.of(memory, agent) ?? unnoted);
+        const result = (await run({ cache, unnoted, args, agent, maxBytes })) as Record<string, unknown>;
         return { structuredContent: result, content: [{ type: 'text', text: JSON.stringify(result) }] };
       } catch (error) {
         return refused(error, maxBytes);
@@ -120,12 +132,13 @@ export class McpServers {
     });
   }
 
-  #registerResources(server: McpServer, writer: (context?: ServerContext) => string | undefined): void {
+  #registerResources(server: McpServer, { writer, readers }: Clients): void {
     const { cache: whole, sdk } = this;
     const mayRead = (context?: ServerContext) => memoryOf(whole, writer(context));
     const read = (url: URL, context: ServerContext) =>
       refusing(sdk, async () => {
-        const found = await readResource(mayRead(context), url.href);
+        const agent = writer(context);
+        const found = await readResource(readers?.of(whole, agent) ?? memoryOf(whole, agent), url.href);
         if (found === undefined) throw new sdk.ResourceNotFoundError(url.href);
         return found;
       });
