@@ -47,6 +47,7 @@ import { CacheMethods } from './cache-methods.ts';
 import { checkRead } from './check-read.ts';
 import { checkOwnSchemas } from './check-schemas.ts';
 import { answer, type ControlDeps } from './control.ts';
+import { flush } from './flush.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import type { MethodParts } from './method-parts.ts';
@@ -149,7 +150,7 @@ export class AgentContextCache<
       barrier: () => writer.guard(async () => void (await sequencer?.barrier())),
       reached: (position, options) => reached(engine, position, options),
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
-      ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
+      ...{ position: () => log.head, flush: () => writer.guard(() => flush(engine)) },
       changes: (options, see) => writer.guard(() => changes.read(options, see)),
       watch: (options, see) => watchUpdates(watching, options, see),
       subscribe: (listener, filter, see) =>

@@ -97,7 +97,10 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#parts.position();
   }
 
-  /** Resolves when everything written so far is durable. */
+  /**
+   * Resolves when everything written so far is durable. In a cluster: when everything that was acknowledged anywhere before this call is
+   * visible on this node, and in its data directory if it has one. A client gets the same from the node that it asks.
+   */
   flush(): Promise<void> {
     return this.#parts.flush();
   }

@@ -19,6 +19,7 @@ import type { Writer } from '../engine/writer.ts';
 import { type RetractDeps, retract } from '../past/retract.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import type { Verifier } from '../verify/verify.ts';
+import { flush } from './flush.ts';
 import { forgetSubject, listSubjects } from './forget.ts';
 import type { HandleParts } from './namespace-handle.ts';
 import { reachedInTime } from './reached.ts';
@@ -196,7 +197,7 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
     case 'subjects.list':
       return listSubjects(deps);
     case 'cache.flush':
-      return parts.log.flush();
+      return flush(parts);
     case 'cache.barrier':
       return parts.sequencer?.barrier();
     case 'cache.reached':
@@ -232,11 +233,11 @@ async function raiseProtocol({ sequencer }: Engine, protocol: unknown): Promise<
 
 /** Returns the parts of the cache that a retraction uses. */
 function retractDeps({ parts, past, trace, writer }: ControlDeps): RetractDeps {
-  const { access, clock, log, sequencer } = parts;
+  const { access, clock } = parts;
   return {
     ...transactionDeps({ parts, writer }),
     ...{ access, clock, past, trace },
-    settle: () => sequencer?.barrier() ?? log.flush(),
+    settle: () => flush(parts),
     whenDurable: (position) => writer.whenDurable(position),
   };
 }

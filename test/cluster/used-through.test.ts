@@ -5,8 +5,10 @@ import { ContextCacheError, type ErrorCode } from '../../src/core/errors.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import type { AgentContextCache } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
-import { clusterOf } from '../support/cluster.ts';
+import { clusterOf, openNode } from '../support/cluster.ts';
 import { sendCommand } from '../support/http.ts';
+import { MemoryStream } from '../support/memory-stream.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 const codeOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -57,6 +59,32 @@ describe('a node that is used through something else', () => {
     connection?.restore();
     await reached;
     expect(await client.get('n')).toBe(4);
+  });
+});
+
+describe('a flush in a cluster', () => {
+  test('waits for what was written before it, on the node and over a client alike', async () => {
+    const [a] = (await clusterOf(2)).nodes as [AgentContextCache];
+    await using server = await startServer(a, { port: 0 });
+    await using client = await connect(server.url, { token: server.token });
+    const flushes = [() => a.flush(), () => a.ask({ type: 'cache.flush' }), () => client.flush()];
+    for (const [index, flush] of flushes.entries()) {
+      const written = a.set('plan', index);
+      await flush();
+      expect(a.get('plan')).toBe(index);
+      await written;
+    }
+  });
+
+  test('waits for the data directory of the node, on the node and by command alike', async () => {
+    const dataDir = await tempDir('flush');
+    const node = await openNode(new MemoryStream().connect(), { dataDir });
+    for (const flush of [() => node.flush(), () => node.ask({ type: 'cache.flush' })]) {
+      const { position } = await node.set('plan', 1);
+      await flush();
+      expect(node.health().log.committed).toBe(position);
+    }
+    await node.shutdown();
   });
 });
 
