@@ -195,7 +195,7 @@ export class ClusterNode {
     return !this.isRunning || !this.#outbox.hasWrites;
   }
 
-  /** Leaves the cluster. Commands that wait are given up. */
+  /** Ends this node without a goodbye. Commands that wait are given up. */
   async close(): Promise<void> {
     if (this.#status === 'closed') return;
     this.#status = 'closed';

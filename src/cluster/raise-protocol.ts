@@ -75,6 +75,6 @@ function notUnderstood({ sessions, time }: Machine, protocol: number): ContextCa
     ({ node, version, minProtocol, maxProtocol }) => `${node} (version ${version}: ${minProtocol} to ${maxProtocol})`,
   );
   const message = `These members do not understand protocol ${protocol}: ${named.join(', ')}. The protocol stays as it is.`;
-  const remedy = 'Upgrade them, and repeat this. A node that was stopped counts for another minute.';
+  const remedy = 'Upgrade them, and repeat this. A node that was killed counts for another minute.';
   return new ContextCacheError('FORMAT_UNSUPPORTED', `${message} ${remedy}`);
 }

@@ -53,7 +53,7 @@ export interface ClusterHealth {
   readonly syncs: boolean | undefined;
   /** Number of servers that keep each message; `undefined` until the stream has answered. */
   readonly replicas: number | undefined;
-  /** The nodes that have spoken within the last minute, this one included. */
+  /** The nodes that have spoken within the last minute and were not shut down, this one included. */
   readonly members: readonly ClusterMember[];
   /** Which node does what only one node does (`mirror`, `broadcaster`, `backup`), and how far its follower has come. */
   readonly leases: readonly ClusterLease[];

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Command } from '../../src/cluster/machine/commands.ts';
 import { LIVE_MS, Machine, type Outcome, PROTOCOL_LEASE } from '../../src/cluster/machine/machine.ts';
 import { encodeMessage } from '../../src/cluster/machine/message-encoder.ts';
-import { SESSION_MS } from '../../src/cluster/machine/sessions.ts';
+import { SESSION_MS, type StoredSession } from '../../src/cluster/machine/sessions.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { UNTIMED } from '../../src/core/expiry.ts';
 import { ModelReplica } from '../support/model-replica.ts';
@@ -69,6 +69,22 @@ describe('the machine of a cluster', () => {
     expect(driven.message('old', 2, [set('k', 1)]).turn).toBe('duplicate');
     expect(driven.hello('never heard of').turn).toBe('duplicate');
     expect(driven.replica.position).toBe(0);
+  });
+
+  test('takes nothing from a session that has said goodbye, which is no member any more', () => {
+    const driven = new Driven();
+    driven.hello('s');
+    driven.hello('t');
+    driven.send('s', set('k', 1), { type: 'leave' });
+    const members = () => Array.from(driven.machine.sessions.live(driven.machine.time, LIVE_MS), ([id]) => id);
+    expect([driven.get('a', 'k'), members()]).toEqual([1, ['t']]);
+    expect(driven.send('s', set('k', 2)).turn).toBe('duplicate');
+    expect([driven.get('a', 'k'), members()]).toEqual([1, ['t']]);
+    const other = new Machine(driven.replica);
+    other.restore(JSON.parse(JSON.stringify(driven.machine.stored())));
+    expect(Array.from(other.sessions.live(other.time, LIVE_MS), ([id]) => id)).toEqual(['t']);
+    driven.hello('u', { predecessor: 's' });
+    expect(members()).toEqual(['t', 'u']);
   });
 
   test('forgets a session that has not spoken for 24 hours of the stream', () => {
@@ -248,6 +264,28 @@ describe('the machine of a cluster', () => {
     hashes.push(hashOf(set('k', 1), set('l', 1)), hashOf(set('l', 1), set('k', 1)));
     expect(new Set(hashes).size).toBe(hashes.length);
     expect(hashOf(set('k', 1))).toBe(hashes[0]);
+  });
+
+  test('comes to another hash if it has decided otherwise about the protocol, at once and later', () => {
+    const raise = [
+      { type: 'lease', name: PROTOCOL_LEASE, forMs: 10_000 },
+      { type: 'protocol', protocol: 2 },
+    ] as const;
+    const start = new Driven();
+    start.hello('s', { maxProtocol: 2 });
+    start.hello('t', { maxProtocol: 2 });
+    const stored = start.machine.stored();
+    const reach = (change: Partial<typeof stored>, ...commands: Command[]) => {
+      const driven = new Driven();
+      driven.machine.restore({ ...stored, ...change });
+      driven.message('s', 2, commands);
+      return [driven.machine.protocol, driven.machine.hash];
+    };
+    const [s, [id, counter, at, seen, node, version]] = stored.sessions as [StoredSession, StoredSession];
+    const sessions = [s, [id, counter, at, seen, node, version, 1, 1] as const];
+    expect([reach({}, ...raise)[0], reach({ sessions }, ...raise)[0]]).toEqual([2, 1]);
+    expect(reach({}, ...raise)[1]).not.toBe(reach({ sessions }, ...raise)[1]);
+    expect(reach({}, { type: 'noop' })[1]).not.toBe(reach({ protocol: 2 }, { type: 'noop' })[1]);
   });
 
   test('stops at a hole and at a format that it does not know, with nothing changed', () => {

@@ -4,6 +4,7 @@ import { protocolError } from '../../src/cluster/node-errors.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import type { ClusterHealth } from '../../src/types.ts';
 import { openNode } from '../support/cluster.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { MemoryStream } from '../support/memory-stream.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -32,7 +33,8 @@ class TimedStream extends MemoryStream {
 describe('the protocol of a cluster', () => {
   test('is raised once all members understand it, and says which of them do not', async () => {
     const stream = new TimedStream();
-    const old = await openNode(stream.connect(), { node: 'old' });
+    const connection = stream.connect();
+    const old = await openNode(connection, { node: 'old' });
     const a = await openNode(stream.connect(), { node: 'a', ...newer });
     expect(await a.ask(raise)).toEqual({ protocol: 1 });
     await expect(a.ask({ ...raise, protocol: 2 })).rejects.toMatchObject({
@@ -41,8 +43,10 @@ describe('the protocol of a cluster', () => {
         /do not understand protocol 2: old \(version 0\.0\.0: 1 to 1\)\. The protocol stays/,
       ),
     });
-    await old.shutdown();
     const b = await openNode(stream.connect(), { node: 'b', ...newer });
+    // Without a goodbye: its connection is gone.
+    connection.cut();
+    await old.shutdown({ timeoutMs: 0 });
     expect(await b.ask(raise)).toEqual({ protocol: 1 });
     await stream.minute([a, b]);
     expect(await b.ask(raise)).toEqual({ protocol: 2 });
@@ -61,6 +65,50 @@ describe('the protocol of a cluster', () => {
       ),
     });
     await Promise.all([a.shutdown(), b.shutdown()]);
+  });
+
+  test('is raised at once after the last node that does not understand it was shut down', async () => {
+    const stream = new TimedStream();
+    const dataDir = await tempDir('leave');
+    const old = await openNode(stream.connect(), { node: 'old', dataDir });
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    await stream.minute([a, old]);
+    const { position } = await old.set('plan', 1);
+    await old.shutdown();
+    await a.barrier();
+    expect(a.health().cluster?.members.map(({ node }) => node)).toEqual(['a']);
+    expect(await a.ask(raise)).toEqual({ protocol: 2 });
+    // It is a member again when it comes back, with what it had.
+    const again = await openNode(stream.connect(), { node: 'old', dataDir, ...newer });
+    await again.set('plan', 2);
+    await a.reached(position + 1);
+    expect(
+      a
+        .health()
+        .cluster?.members.map(({ node }) => node)
+        .sort(),
+    ).toEqual(['a', 'old']);
+    expect(await again.digest()).toBe(await a.digest());
+    await Promise.all([a.shutdown(), again.shutdown()]);
+  });
+
+  test('does not wait for the goodbye of a node without a connection', async () => {
+    const stream = new TimedStream();
+    const clock = new ManualClock();
+    const connection = stream.connect();
+    const node = await openNode(connection, { node: 'a', clock });
+    connection.cut();
+    // The clock stands still, so that any wait would last for ever.
+    await node.shutdown();
+    const silent = stream.connect();
+    const other = await openNode(silent, { node: 'b', clock });
+    silent.publish = () => new Promise(() => {});
+    const gone = other.shutdown();
+    await vi.waitFor(() => {
+      clock.advance(1_000);
+      expect(other.health().cluster?.status).toBe('closed');
+    });
+    await gone;
   });
 
   test('is raised once by two raises at once on one node, and both resolve', async () => {

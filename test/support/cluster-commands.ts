@@ -114,6 +114,7 @@ const transactions: fc.Arbitrary<Command> = fc
 /** Any command about the cluster. */
 export const clusterCommands: fc.Arbitrary<ClusterCommand> = fc.oneof(
   fc.constant({ type: 'noop' as const }),
+  fc.constant({ type: 'leave' as const }),
   fc.record({
     type: fc.constant('hello' as const),
     node: texts,

@@ -1,3 +1,4 @@
+import { leave } from '../../src/cluster/leave.ts';
 import { LIVE_MS, PROTOCOL_LEASE, PROTOCOLS, type Protocols } from '../../src/cluster/machine/machine.ts';
 import { ClusterNode } from '../../src/cluster/node.ts';
 import { raiseProtocol } from '../../src/cluster/raise-protocol.ts';
@@ -243,7 +244,7 @@ export class SimulatedCluster {
     else if (dice < 93) this.#disturb(member);
     else if (dice < 95) member.connection.cut();
     else if (dice < 99) for (const { connection } of this.#members) connection.restore();
-    else this.#replace(member);
+    else await this.#stop(member);
     // Lets promises settle.
     for (let i = 0; i < 3; i += 1) await undefined;
   }
@@ -268,6 +269,16 @@ export class SimulatedCluster {
     node.submit(door.increment(UNTIMED, namespace, 'n', 1, { ttl: 5_000 }), () => {});
     if (this.#random(4) === 0) node.submit({ type: 'lease', name: 'mirror', forMs: 1_000 }, () => {});
     if (this.#random(8) === 0) node.submit(door.whole(UNTIMED, 'context.drop', namespace), () => {});
+  }
+
+  /** Ends a node, each second one with a goodbye, which may be lost, and starts another one from nothing. */
+  async #stop(member: Member): Promise<void> {
+    if (this.#started % 2 === 0) {
+      member.isPresent = false;
+      void leave(member.node, true, this.#clock, 1_000);
+      await this.#runTasks(20);
+    }
+    this.#replace(member);
   }
 
   /** Ends a node without a word, and starts another one from nothing. */

@@ -19,7 +19,7 @@ export interface StreamIdentity {
 }
 
 /** Format of the messages in a new stream: that of `MESSAGE_FORMAT`. */
-export const STREAM_FORMAT = 3;
+export const STREAM_FORMAT = 4;
 
 const FORMAT = 'acc-format';
 const EPOCH = 'acc-epoch';

@@ -64,6 +64,11 @@ export interface BeginCommand {
   readonly hash: number;
 }
 
+/** Ends the session of its sender, which is shut down: nothing of it that arrives later is applied. */
+export interface LeaveCommand {
+  readonly type: 'leave';
+}
+
 /** A command about the cluster itself. */
 export type ClusterCommand =
   | NoopCommand
@@ -72,7 +77,8 @@ export type ClusterCommand =
   | CheckpointCommand
   | ConfigCommand
   | ProtocolCommand
-  | BeginCommand;
+  | BeginCommand
+  | LeaveCommand;
 
 /** A command of a message: a data command, a transaction, or a command about the cluster. */
 export type Command = Request | TransactionCommand | ClusterCommand;

@@ -184,6 +184,7 @@ export class Machine {
     });
     this.#sequence = current.message.sequence;
     this.#protocol = current.protocol;
+    this.#mix(this.#protocol);
     this.votes.note(this.#sequence, this.#hash);
     this.#current = undefined;
     const { session = '', counter = 0 } = current.opened ?? {};
@@ -267,6 +268,9 @@ export class Machine {
         return { done: this.#raise(command, session, current) };
       case 'begin':
         return { done: this.#isContinued(command, current.position) };
+      case 'leave':
+        this.sessions.leave(session);
+        return DONE;
     }
   }
 

@@ -110,12 +110,15 @@ function command(at: number): Command {
       return { type: 'config', name: reader.text(), value: reader.value(true) as JsonValue };
     case KIND.protocol:
       return { type: 'protocol', protocol: count() };
+    case KIND.leave:
+      return LEAVE;
     default:
       return { type: 'begin', position: count(), time: count(), hash: count() };
   }
 }
 
 const NOOP = { type: 'noop' } as const;
+const LEAVE = { type: 'leave' } as const;
 
 /** Number of fields of each kind. */
 const FIELDS: ReadonlyMap<number, number> = new Map([
@@ -135,6 +138,7 @@ const FIELDS: ReadonlyMap<number, number> = new Map([
   [KIND.config, 3],
   [KIND.protocol, 2],
   [KIND.begin, 4],
+  [KIND.leave, 1],
 ]);
 
 function request(kind: number, at: number): Request {

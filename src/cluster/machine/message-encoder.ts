@@ -204,6 +204,9 @@ function writeClusterCommand(to: MessageWriter, command: ClusterCommand): void {
       return;
     case 'begin':
       to.value([KIND.begin, command.position, command.time, command.hash]);
+      return;
+    case 'leave':
+      to.value([KIND.leave]);
   }
 }
 

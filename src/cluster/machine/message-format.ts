@@ -2,7 +2,7 @@
  * Format of the messages, and of the rules by which nodes execute them. A node that meets another one stops, because skipping a message
  * or executing it otherwise would make it differ.
  */
-export const MESSAGE_FORMAT = 3;
+export const MESSAGE_FORMAT = 4;
 
 /** Maximum number of commands in a message. */
 export const MAX_COMMANDS = 1024;
@@ -28,6 +28,7 @@ export const KIND = {
   config: 13,
   protocol: 14,
   begin: 15,
+  leave: 16,
 } as const;
 
 /** Bits of a step. */

@@ -78,6 +78,13 @@ export class Sessions {
     this.#changed.add(predecessor);
   }
 
+  /** Ends a session: nothing of it that arrives later is applied. */
+  leave(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session !== undefined) session.counter = OVER;
+    this.#changed.add(id);
+  }
+
   /** Returns whether a session has said hello. */
   has(id: string): boolean {
     return this.#sessions.has(id);

@@ -5,6 +5,7 @@ import type { Request } from '../../core/request.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { ClusterHealth, ClusterLease, ClusterMember, LeftUndone, Sequencer } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
+import { leave } from '../leave.ts';
 import { LIVE_MS, PROTOCOL_LEASE, type StoredMachine } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
 import { raiseProtocol } from '../raise-protocol.ts';
@@ -132,6 +133,7 @@ export class NodeSequencer implements Sequencer {
     const until = elapsed() + timeoutMs;
     const undelivered = (await this.#leases?.close(timeoutMs)) ?? [];
     const isDone = (await this.#node?.drain(until - elapsed())) ?? true;
+    if (this.#node !== undefined) await leave(this.#node, this.#stream.connected, this.#clock, until - elapsed());
     await (this.#node === undefined ? this.#stream.close() : this.#node.close());
     return { unfinishedCommands: !isDone, undelivered };
   }

@@ -194,8 +194,9 @@ function firstMessage({ position, time, hash, protocol }: StoredMachine): Uint8A
   const heading = { session: randomUUID(), counter: 1, seenSequence: 0, seenHash: 0 };
   const protocols = { minProtocol: protocol, maxProtocol: PROTOCOLS.max };
   const hello = { type: 'hello', node: 'refound', version, ...protocols, predecessor: null } as const;
-  return encodeMessage(heading, [hello, { type: 'begin', position, time, hash }], { maxBytes: MAX_MESSAGE_BYTES })
-    .bytes;
+  return encodeMessage(heading, [hello, { type: 'begin', position, time, hash }, { type: 'leave' }], {
+    maxBytes: MAX_MESSAGE_BYTES,
+  }).bytes;
 }
 
 /** Returns that the stream is gone, or that its servers do not know whether it is. */
