@@ -11,15 +11,27 @@ export function times(short: number, longForm: number): number {
 }
 
 /**
+ * Returns how many seeds a simulation runs. `FAULT_RUNS` gives another number: together with `FAULT_SEED`, the first seed,
+ * it runs a slice of the long form.
+ */
+export function seeds(short: number, longForm: number): number {
+  return numberFrom('FAULT_RUNS') ?? times(short, longForm);
+}
+
+/**
  * Returns the seed of a test: `FAULT_SEED`, or a fixed one, so that every run of the suite does the same. Name it in
  * failures.
  */
 export function faultSeed(): number {
-  const text = process.env.FAULT_SEED;
-  if (text === undefined || text === '') return 20_261_123;
-  const seed = Number(text);
-  if (Number.isInteger(seed)) return seed;
-  throw new Error(`FAULT_SEED must be an integer, not ${JSON.stringify(text)}.`);
+  return numberFrom('FAULT_SEED') ?? 20_261_123;
+}
+
+function numberFrom(variable: 'FAULT_RUNS' | 'FAULT_SEED'): number | undefined {
+  const text = process.env[variable];
+  if (text === undefined || text === '') return undefined;
+  const number = Number(text);
+  if (Number.isInteger(number)) return number;
+  throw new Error(`${variable} must be an integer, not ${JSON.stringify(text)}.`);
 }
 
 /** Options for `fc.assert` with the seed of the suite. */

@@ -1,12 +1,12 @@
 import { crc32 } from 'node:zlib';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FRAME_HEADER, frameAt, MAGIC } from '../../../src/storage/disk/log/frame.ts';
-import { faultSeed, times } from '../support.ts';
+import { faultSeed, seeds, times } from '../support.ts';
 import { liveLog } from './log-life.ts';
 import type { FilesSabotage } from './sim-files.ts';
 
 it('keeps the log through failing calls, kills and power cuts', async () => {
-  const runs = times(100, 10_000);
+  const runs = seeds(100, 10_000);
   const sum = { updates: 0, cuts: 0, bases: 0, compressed: 0 };
   for (let i = 0; i < runs; i += 1) {
     const { updates, cuts, bases, compressed } = await liveLog(faultSeed() + i);

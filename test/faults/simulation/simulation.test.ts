@@ -1,9 +1,9 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { faultSeed, times } from '../support.ts';
+import { faultSeed, seeds, times } from '../support.ts';
 import { simulate } from './simulate.ts';
 
 it('stays right through all faults of disk, network and machine', async () => {
-  const runs = times(120, 20_000);
+  const runs = seeds(120, 20_000);
   const sum = { runs, events: 0, updates: 0, deaths: 0 };
   for (let i = 0; i < runs; i += 1) {
     const { events, updates, deaths } = await simulate(faultSeed() + i);
