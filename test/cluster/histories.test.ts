@@ -19,7 +19,12 @@ const RELEASES = (['2.10', '2.15'] as const).filter((line) => {
   return line === (process.env.CLUSTER_RELEASE ?? (isLong ? line : '2.15'));
 });
 const NODES = 3;
-/** More sessions give more histories in the same time; as many keys go with them, so that each key is contended as much. */
+/**
+ * Workloads with keys and sessions of their own. More of them give more histories in the same time, and each key is
+ * contended as much: a session that writes with a condition must have met the key before.
+ */
+const WORKLOADS = isLong ? 4 : 1;
+/** Sessions of a workload on each node. */
 const SESSIONS_A_NODE = isLong ? 12 : 3;
 const NAME = 'histories';
 const DISTURBANCE = { lost: 0.01, unanswered: 0.01, repeated: 0.02 };
@@ -51,7 +56,7 @@ class Member {
       setTimeout: (run: () => void, ms: number) => setTimeout(run, ms),
       clearTimeout: (timer: unknown) => clearTimeout(timer as NodeJS.Timeout),
     };
-    const log = { capacityUpdates: 1_000_000 };
+    const log = { capacityUpdates: 10_000_000, capacityBytes: 8 * 1024 ** 3 };
     this.cache = await openNode(this.stream, { node: this.#name, writeTimeoutMs: 4_000, log, clock });
   }
 
@@ -63,7 +68,7 @@ class Member {
     await cache?.shutdown({ timeoutMs: 0 });
   }
 
-  /** Reads the whole log of this node, and compares it with that of others. */
+  /** Reads the log of this node, and compares it with that of others. */
   async log(): Promise<LoggedUpdate[]> {
     const updates: LoggedUpdate[] = [];
     for await (const { position, namespace, version, operation, value } of this.cache?.readLog() ?? []) {
@@ -136,14 +141,16 @@ describeOn(RELEASES, 'three nodes and three servers', (release) => {
       await member.join();
       members.push(member);
     }
-    const workload = new Workload('w', NODES * SESSIONS_A_NODE);
+    const workloads = Array.from({ length: WORKLOADS }, (_, w) => new Workload(`w${w}`, NODES * SESSIONS_A_NODE));
     let isOver = false;
-    const sessions = members.flatMap((member, node) =>
-      Array.from({ length: SESSIONS_A_NODE }, (_, index) =>
-        workload.session(
-          `s${node}${index}`,
-          () => member.cache,
-          () => isOver,
+    const sessions = workloads.flatMap((workload, w) =>
+      members.flatMap((member, node) =>
+        Array.from({ length: SESSIONS_A_NODE }, (_, index) =>
+          workload.session(
+            `s${w}-${node}-${index}`,
+            () => member.cache,
+            () => isOver,
+          ),
         ),
       ),
     );
@@ -172,7 +179,8 @@ describeOn(RELEASES, 'three nodes and three servers', (release) => {
     });
     expect(new Set(hashes).size).toBe(1);
     const logs = await Promise.all(members.map((member) => member.log()));
-    const { operations } = workload;
+    expect(logs.map((log) => log[0]?.position)).toEqual([1, 1, 1]);
+    const operations = workloads.flatMap((workload) => workload.operations);
     expect(checkAgainstLog(operations, logs[0] ?? [])).toBeUndefined();
     const histories = byKey(operations.filter(({ ask }) => ask.type !== 'get' || ask.isAfterBarrier));
     for (const history of histories.values()) {
@@ -182,12 +190,33 @@ describeOn(RELEASES, 'three nodes and three servers', (release) => {
     const counts: Record<string, number> = {};
     for (const { answer } of operations) counts[answer.type] = (counts[answer.type] ?? 0) + 1;
     expect(counts.done).toBeGreaterThan(SECONDS);
-    const gap = `longest write gap ${Math.round(workload.longestGapMs)} ms`;
-    console.info(release.version, `${operations.length} operations in ${histories.size} histories`, counts, done, gap);
+    const gapMs = Math.max(...workloads.map(({ longestGapMs }) => longestGapMs));
+    const gap = `longest write gap of a workload ${Math.round(gapMs)} ms`;
+    const numbers = `${operations.length} operations in ${histories.size} histories of ${meansOf([...histories.values()])}`;
+    console.info(release.version, numbers, counts, done, gap);
     await Promise.all(members.map(({ cache }) => cache?.shutdown({ timeoutMs: 0 })));
     await Promise.all(members.flatMap(({ proxies }) => proxies.map((proxy) => proxy[Symbol.asyncDispose]())));
   });
 });
+
+/** Returns means for a history: operations, sessions, operations with a condition, operations called during another. */
+function meansOf(histories: readonly (readonly Operation[])[]): string {
+  const sums = { operations: 0, sessions: 0, conditions: 0, concurrent: 0 };
+  for (const history of histories) {
+    sums.operations += history.length;
+    // A session goes on under another number after a crash or an unknown outcome.
+    sums.sessions += new Set(history.map(({ session }) => session.split('.')[0])).size;
+    sums.conditions += history.filter(({ ask }) => 'ifVersion' in ask).length;
+    let latest = 0;
+    for (const { calledAt, returnedAt } of [...history].sort((a, b) => a.calledAt - b.calledAt)) {
+      if (calledAt < latest) sums.concurrent += 1;
+      if (returnedAt < Infinity) latest = Math.max(latest, returnedAt);
+    }
+  }
+  return Object.entries(sums)
+    .map(([name, sum]) => `${(sum / histories.length).toFixed(1)} ${name}`)
+    .join(', ');
+}
 
 function byKey(operations: readonly Operation[]): Map<string, Operation[]> {
   const groups = new Map<string, Operation[]>();
