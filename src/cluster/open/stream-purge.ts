@@ -71,6 +71,8 @@ export class StreamPurge {
   }
 
   #failed(error: Error): void {
+    // After a shutdown the store is closed, and after the loss of the lease the purge is the work of another node.
+    if (!this.#deps.isHolder()) return;
     this.#failures += 1;
     this.#notBefore = this.#elapsed() + backOffMs(this.#failures, RETRY_MS, LONGEST_RETRY_MS);
     const isKnown = error.message === this.#problem?.message;
