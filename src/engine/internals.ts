@@ -1,8 +1,16 @@
+import type { Basis } from '../core/basis.ts';
 import type { DataCommand } from '../core/command.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { Engine } from './engine.ts';
 import type { EngineOptions } from './options.ts';
 import type { Writer } from './writer.ts';
+
+/** An entry of a merged cache that stands for more than the entry of the target. */
+export interface MetEntry {
+  readonly version: number;
+  /** What a reading of this version means, in terms of the target. */
+  readonly readings: Basis;
+}
 
 /** The state that two caches had in common when one was last merged into the other, as a view of each. */
 export interface MergeMark {
@@ -10,6 +18,8 @@ export interface MergeMark {
   readonly into: StateView;
   /** View of the cache that was merged. */
   readonly from: StateView;
+  /** Entries of `from` by namespace and key; `undefined`: too many, or not known, so each entry of `from` may stand for anything. */
+  readonly met: ReadonlyMap<string, ReadonlyMap<string, MetEntry>> | undefined;
 }
 
 /** The parts of a cache that other modules of this package use when a user hands them the cache. */
@@ -45,7 +55,7 @@ export function internalsOf(candidate: unknown): Internals | undefined {
 }
 
 /** Releases both views of a mark. */
-export function release({ into, from }: MergeMark): void {
+export function release({ into, from }: Pick<MergeMark, 'into' | 'from'>): void {
   into.release?.();
   from.release?.();
 }

@@ -7,7 +7,7 @@ import { joinedBasis } from '../core/read-set.ts';
 import type { TimeSlice } from '../core/time-slice.ts';
 import { readingsOf } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
-import type { Internals, MergeMark } from '../engine/internals.ts';
+import type { Internals, MergeMark, MetEntry } from '../engine/internals.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { forEach, mapIn, pendingOf } from './merge-log.ts';
 import { isAlike, type NamespacePlan } from './merge-plan.ts';
@@ -29,6 +29,7 @@ export interface MergeSides {
 /** An update of the branch since the common state. */
 interface Write {
   readonly position: number;
+  readonly version: number;
   readonly namespace: string;
   /** `null` for an update of several keys. */
   readonly key: string | null;
@@ -78,6 +79,11 @@ const ANYTHING: Reading = Object.freeze({ position: Number.POSITIVE_INFINITY });
 /** Most readings to join for one write, which bounds the time of a turn. If there are more, it may have read anything. */
 const MAX_JOINED = 16 * MAX_READINGS;
 
+/** Most readings that a mark keeps for the next merge. If there are more, each entry of the branch may stand for anything. */
+const MAX_MET = 64 * MAX_READINGS;
+
+const NO_STEPS: ReadonlyMap<Write, readonly Wanted[]> = new Map();
+
 /** Returns what a merge writes if no write of the branch has a basis: the namespaces in turn. */
 export function* partsInTurn(plans: readonly NamespacePlan[]): Generator<MergePart, void, undefined> {
   for (const { name, drop, steps } of plans) yield { name, steps: drop ? undefined : steps };
@@ -112,6 +118,10 @@ export class MergeBases {
   #searched: number;
   /** Stands for the writes that the branch's log lacks; `undefined` if it has all. */
   #unseen: Write | undefined;
+  /** `true` once a write has a basis, or the log lacks some. */
+  #isOrdered = false;
+  /** Steps of each write that the merge brings. */
+  #wanted = NO_STEPS;
 
   private constructor(sides: MergeSides) {
     this.#sides = sides;
@@ -119,13 +129,13 @@ export class MergeBases {
     this.#common = Object.freeze({ position: sides.before.into.position });
   }
 
-  /** Reads what the branch has written. Resolves with `undefined` if its log has all of it, and none of it has a basis. */
+  /** Reads what the branch has written. Resolves with `undefined` if its log has all of it, and no update of it has read anything. */
   static async read(sides: MergeSides, slice: TimeSlice): Promise<MergeBases | undefined> {
     const { from, before, theirs } = sides;
     const read = (each: (update: Update | undefined) => boolean) =>
       forEach(from.past, before.from.position, theirs.position, slice, each);
     await from.parts.log.flush();
-    if (!(await read((update) => update === undefined || update.basis !== undefined))) return undefined;
+    if (!(await read((update) => update === undefined || hasRead(update)))) return undefined;
     const bases = new MergeBases(sides);
     await read((update) => {
       if (update === undefined) bases.#skip();
@@ -141,10 +151,16 @@ export class MergeBases {
    * before it takes the next.
    */
   *parts(plans: readonly NamespacePlan[]): Generator<MergePart, void, undefined> {
+    if (!this.#isOrdered) {
+      yield* partsInTurn(plans);
+      for (const write of this.#writes) write.basis = this.#inTarget(write.readings);
+      return;
+    }
     const { registry } = this.#sides.into.parts;
     for (const name of this.#ranged) if (registry.lastChange(name) > this.#searched) this.#dropped.add(name);
     const pending = new Map<string, Brought[]>();
     const wanted = new Map<Write, Wanted[]>();
+    this.#wanted = wanted;
     for (const { name, drop, steps, resolved } of plans) {
       const values = resolved.filter(({ resolution }) => typeof resolution === 'object');
       const isNew = new Set(values.map(({ key }) => key));
@@ -160,7 +176,7 @@ export class MergeBases {
     for (const write of this.#writes) {
       for (const reading of write.readings)
         if (isWrite(reading) && reading.isPending) yield* written(reading.namespace);
-      write.basis = this.#inTarget(write.readings, wanted);
+      write.basis = this.#inTarget(write.readings);
       for (const { name, step, isNew } of wanted.get(write) ?? []) {
         // A range names the namespace as it was before a drop.
         const isLater = step === undefined || write.basis.includes(ANYTHING);
@@ -175,6 +191,42 @@ export class MergeBases {
       }
     }
     for (const name of [...pending.keys()]) yield* written(name);
+  }
+
+  /** Returns the entries of the branch that stand for more than an entry of the target, after the last part. */
+  met(): MergeMark['met'] {
+    const { into, before } = this.#sides;
+    if (before.met === undefined || this.#unseen !== undefined) return undefined;
+    const present = new Map<string, Map<string, Write | MetEntry>>();
+    for (const [namespace, own] of before.met) present.set(namespace, new Map(own));
+    for (const write of this.#writes) {
+      const { namespace, key, keys } = write;
+      const own = mapIn(present, namespace);
+      for (const each of key === null ? (keys ?? [...own.keys()]) : [key]) own.delete(each);
+      if (key !== null && isSet(write)) own.set(key, write);
+    }
+    const now: Reading = Object.freeze({ position: into.parts.log.head });
+    const met = new Map<string, Map<string, MetEntry>>();
+    let count = 0;
+    for (const [namespace, own] of present) {
+      for (const [key, entry] of own) {
+        const readings = isWrite(entry) ? this.#insteadOf(entry) : entry.readings;
+        if (isWrite(entry) && this.#isEntry(readings, namespace, key)) continue;
+        count += readings.length + 1;
+        if (count > MAX_MET) return undefined;
+        // The target may drop the namespace of a range before the next merge.
+        const said = readings.map((reading) => (reading === ANYTHING || 'from' in reading ? now : reading));
+        mapIn(met, namespace).set(key, { version: entry.version, readings: [...new Set(said)] });
+      }
+    }
+    return met;
+  }
+
+  /** Returns whether the readings are that of the target's entry and no other. */
+  #isEntry([reading, ...others]: readonly Reading[], namespace: string, key: string): boolean {
+    if (reading === undefined || !('key' in reading) || others.length > 0) return false;
+    if (reading.namespace !== namespace || reading.key !== key) return false;
+    return this.#sides.into.parts.registry.record(namespace, key)?.version === reading.version;
   }
 
   /** Yields the steps of a namespace that wait, and notes the versions that they were given. */
@@ -215,10 +267,12 @@ export class MergeBases {
   /** Forgets what was added: the branch's log lacks writes after it, which may have replaced any of it. */
   #skip(): void {
     const { from, before } = this.#sides;
+    this.#isOrdered = true;
     const readings = [this.#common];
     this.#unseen = {
       ...{
         position: before.from.position,
+        version: 0,
         namespace: from.parts.log.id,
         key: null,
         keys: undefined,
@@ -247,11 +301,12 @@ export class MergeBases {
   #add(update: Update): void {
     const { namespace, key, keys, version, operation, position } = update;
     const own = mapIn(this.#last, namespace);
-    const readings = readingsOf(update).map((reading) => this.#resolved(reading));
+    const readings = readingsOf(update).flatMap((reading) => this.#resolved(reading));
+    this.#isOrdered ||= update.basis !== undefined;
     // A `touch` may keep the entry of a write that the log lacks.
     const isOfUnseen = this.#unseen !== undefined && operation === 'touch' && readings.at(-1) === ANYTHING;
     const write: Write = {
-      ...{ position, namespace, key, keys, operation, readings },
+      ...{ position, version, namespace, key, keys, operation, readings },
       isKnown: update.basis !== undefined || isOfUnseen,
       ...{ basis: [], named: undefined, alike: undefined, isPending: false },
     };
@@ -271,8 +326,8 @@ export class MergeBases {
     return this.#last.get(namespace)?.get(key) ?? this.#cleared.get(namespace);
   }
 
-  /** Returns what a reading names: a write of the branch, or a reading in terms of the target. */
-  #resolved(reading: Reading): Reading | Write {
+  /** Returns what a reading names: a write of the branch, or readings in terms of the target. */
+  #resolved(reading: Reading): Reading | Write | readonly Reading[] {
     const { before, forkedAt, fork } = this.#sides;
     if ('position' in reading) return reading.position <= forkedAt ? this.#one(reading) : ANYTHING;
     const { namespace = DEFAULT_NAMESPACE } = reading;
@@ -292,11 +347,19 @@ export class MergeBases {
     if (isFirst) return this.#common;
     const theirs = this.#entryIn(before.from, namespace, key);
     if (theirs?.version !== version) return ANYTHING;
+    const met = before.met?.get(namespace)?.get(key);
+    if (met?.version === version) return met.readings.map((each) => this.#one(each));
     const ours = this.#entryIn(before.into, namespace, key);
-    if (ours !== undefined && isAlike(ours, theirs)) return this.#one({ namespace, key, version: ours.version });
+    const isSame = ours !== undefined && isAlike(ours, theirs);
+    if (isSame && ours.version === version && before.met !== undefined) return this.#one(reading);
     const view = fork();
     const isBefore = view !== undefined && isEqual(this.#entryIn(view, namespace, key), theirs);
-    return isBefore ? this.#one(reading) : ANYTHING;
+    const own = isBefore ? this.#one(reading) : ANYTHING;
+    if (!isSame) return own;
+    // The target's entry says the same, and the version of one from before the fork still names that write.
+    const named = this.#one({ namespace, key, version: ours.version });
+    if (before.met === undefined) return [named, this.#common];
+    return isBefore ? [named, own] : named;
   }
 
   /** Returns the object that stands for all readings equal to this one. */
@@ -327,11 +390,11 @@ export class MergeBases {
   }
 
   /** Returns readings in terms of the target. All writes among them have had their turn. */
-  #inTarget(readings: readonly (Reading | Write)[], isBrought: Pick<ReadonlyMap<Write, unknown>, 'has'>): Basis {
+  #inTarget(readings: readonly (Reading | Write)[]): Basis {
     const found = new Set<Reading>();
     let joined = 0;
     for (const reading of new Set(readings)) {
-      for (const each of isWrite(reading) ? this.#insteadOf(reading, isBrought) : [reading]) {
+      for (const each of isWrite(reading) ? this.#insteadOf(reading) : [reading]) {
         joined += 1;
         if (joined > MAX_JOINED) return [ANYTHING];
         found.add(each);
@@ -341,11 +404,11 @@ export class MergeBases {
   }
 
   /** Returns the readings in terms of the target that take the place of a reading of a write. */
-  #insteadOf(write: Write, isBrought: Pick<ReadonlyMap<Write, unknown>, 'has'>): readonly Reading[] {
+  #insteadOf(write: Write): readonly Reading[] {
     const { named, basis, isKnown } = write;
     // A `touch` without a basis is brought without one, and keeps an entry all the same.
     if (named !== undefined) return isKnown ? [named] : [named, ...basis];
-    if (isBrought.has(write)) return basis;
+    if (this.#wanted.has(write)) return basis;
     write.alike ??= this.#alike(write);
     return [...write.alike, ...basis];
   }
@@ -371,8 +434,12 @@ export class MergeBases {
   }
 }
 
-function isWrite(reading: Reading | Write): reading is Write {
-  return 'readings' in reading;
+function isWrite(reading: Reading | Write | MetEntry): reading is Write {
+  return 'operation' in reading;
+}
+
+function hasRead(update: Update): boolean {
+  return update.basis !== undefined || update.operation === 'touch';
 }
 
 function isSet({ operation }: Write): boolean {

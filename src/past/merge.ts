@@ -96,7 +96,8 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
     const bases = await MergeBases.read(sides, new TimeSlice(clock, signal));
     const { acknowledged, report } = await plans.whenCurrent((current) => {
       const applied = applyAll(into, current, by, bases);
-      mark = { into: into.past.present(), from: theirs };
+      const met = bases === undefined ? before.met : bases.met();
+      mark = { into: into.past.present(), from: theirs, met };
       return applied;
     });
     await Promise.all(acknowledged);
@@ -148,7 +149,7 @@ function commonViews(
   }
   if (mark !== undefined) return { before: mark, forkedAt, isFirst: false };
   const common = viewAt(from.past, into.past, forkedAt);
-  return { before: { into: common, from: common }, forkedAt, isFirst: true };
+  return { before: { into: common, from: common, met: new Map() }, forkedAt, isFirst: true };
 }
 
 /** The state at the fork. */

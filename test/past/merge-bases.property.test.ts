@@ -17,7 +17,6 @@ class Walk {
   readonly #own: readonly Update[];
   readonly #into: readonly Update[];
   readonly #fork: number;
-  readonly #mark: number;
   readonly #isNew: (merged: Update) => boolean;
   readonly #earlier: Walk | undefined;
 
@@ -28,7 +27,6 @@ class Walk {
     isNew: (merged: Update) => boolean,
   ) {
     this.#fork = fork;
-    this.#mark = mark;
     this.#own = branch.filter(({ position }) => position > mark);
     this.#whole = [...parent.slice(0, fork), ...branch];
     this.#into = parent.slice(0, begin);
@@ -120,19 +118,7 @@ class Walk {
 
   /** Returns pairs of updates of the target of which the later is based on the earlier in the branch, or may be. */
   *reachedInBranch(): Generator<[number, number]> {
-    // A touch of the branch's own write adds nothing to what the merged entry is based on.
-    const isTouch = ({ operation, position }: Update) =>
-      operation === 'touch' && position > this.#fork && position <= this.#mark;
-    const earlier = this.#earlier;
-    // What a write was based on is not remembered if an earlier merge found the target with the same value already.
-    const isMet = (each: Update) =>
-      each.position > this.#fork &&
-      each.position <= this.#mark &&
-      earlier !== undefined &&
-      earlier.#alike(each) !== undefined;
-    const links = linksOf(
-      this.#whole.map((each) => (isTouch(each) || isMet(each) ? { ...each, basis: undefined } : each)),
-    );
+    const links = linksOf(this.#whole);
     for (const merged of this.merged) {
       const source = this.sourceOf(merged);
       if (source?.basis === undefined || (merged.operation === 'delete' && source.operation === 'set')) continue;

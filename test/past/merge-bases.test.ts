@@ -68,6 +68,99 @@ describe.each(durableKinds)('a merge into a cache $kind', ({ dataDir }) => {
     ]);
   });
 
+  it('keeps what a write was based on that the target had already, for later merges', async () => {
+    const { cache } = await parent();
+    const a = { namespace: 'n', key: 'a', version: 1 };
+    const branch = await cache.fork();
+    await cache.set('before', 1, 'plans');
+    const plan = await branch.set('plan', 'bus', 'plans', { agent: 'planner', basis: [a, { position: 9 }] });
+    await cache.set('plan', 'bus', 'plans', { agent: 'other', basis: [] });
+    await branch.set('other', 'bus', 'plans', { basis: [a] });
+    const { updates, position } = await cache.merge(branch);
+    expect(updates).toBe(1);
+    await branch.set('other', 'train', 'plans');
+    await branch.set('k', 2, 'm', { basis: [] });
+    await cache.merge(branch);
+    const basis = [{ namespace: 'plans', key: 'plan', version: plan.version }];
+    await branch.set('ticket', 1, 'plans', { agent: 'booker', basis });
+    await cache.merge(branch);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([
+      { namespace: 'plans', key: 'plan', version: 2 },
+      a,
+      { position },
+    ]);
+    await branch.set('plan', 'train', 'plans', { basis: [] });
+    const { version } = await branch.set('plan', 'bus', 'plans', { basis: [] });
+    await cache.merge(branch);
+    await branch.set('ticket', 2, 'plans', { basis: [{ namespace: 'plans', key: 'plan', version }] });
+    await cache.merge(branch);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([{ namespace: 'plans', key: 'plan', version: 2 }]);
+  });
+
+  it('names an entry of before the fork also if the target has the same value anew', async () => {
+    const { cache } = await parent();
+    const { version } = await cache.set('flag', 1, 'flags');
+    const branch = await cache.fork();
+    await cache.dropNamespace('flags');
+    const anew = await cache.set('flag', 1, 'flags');
+    await cache.merge(branch);
+    const flag = { namespace: 'flags', key: 'flag', version };
+    await branch.set('ticket', 1, 'plans', { basis: [flag] });
+    await cache.merge(branch);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([{ ...flag, version: anew.version }, flag]);
+  });
+
+  it('keeps what a touch had read or kept, for later merges', async () => {
+    const { cache } = await parent();
+    const a = { namespace: 'n', key: 'a', version: 1 };
+    const branch = await cache.fork();
+    await branch.set('plan', 'bus', 'plans', { basis: [] });
+    const plan = await branch.touch('plan', 'plans', { ttl: '1h', basis: [a] });
+    await cache.merge(branch);
+    const basis = [{ namespace: 'plans', key: 'plan', version: plan.version }];
+    await branch.set('ticket', 1, 'plans', { basis });
+    await cache.merge(branch);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([a, { namespace: 'plans', key: 'plan', version: 1 }]);
+    // Nothing but a touch, of an entry of before the fork that the target has changed since.
+    const other = await cache.fork();
+    const { version } = await other.touch('b', 'n', { ttl: '1h' });
+    await cache.set('b', 'changed since', 'n');
+    await cache.merge(other, { onConflict: 'theirs' });
+    await other.set('ticket', 2, 'plans', { basis: [{ namespace: 'n', key: 'b', version }] });
+    await cache.merge(other);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([
+      { namespace: 'n', key: 'b', version: 5 },
+      { namespace: 'n', key: 'b', version: 2 },
+    ]);
+  });
+
+  it('says a position at a later merge if there was too much to keep, or the log of the branch lacked it', async () => {
+    const { cache } = await parent();
+    const a = { namespace: 'n', key: 'a', version: 1 };
+    const many = Object.fromEntries(Array.from({ length: 5_500 }, (_, index) => [`k${index}`, index]));
+    const ticket = async (branch: typeof cache, written: { readonly version: number }) => {
+      const { position } = await cache.merge(branch);
+      const basis = [{ namespace: 'many', key: 'k5499', version: written.version }];
+      await branch.set('ticket', position, 'plans', { basis });
+      await cache.merge(branch);
+      return { position, basis: (await logOf(cache)).at(-1)?.basis };
+    };
+    const branch = await cache.fork();
+    const written = await branch.setMany(many, 'many', { basis: [a] });
+    await cache.setMany(many, 'many');
+    const { position, basis } = await ticket(branch, written);
+    expect(basis).toEqual([{ namespace: 'many', key: 'k5499', version: 5_500 }, { position }]);
+    const short = await cache.fork({ log: { capacityUpdates: 2 } });
+    const late = await short.set('k5499', 'late', 'many', { basis: [a] });
+    for (let count = 0; count < 10; count += 1) await short.set('junk', count, 'm');
+    await cache.set('k5499', 'late', 'many');
+    const lacking = await ticket(short, late);
+    expect(lacking.basis).toEqual([
+      { namespace: 'many', key: 'k5499', version: 5_501 },
+      { position: lacking.position },
+    ]);
+  });
+
   it('says a position for what it cannot name', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
