@@ -40,6 +40,8 @@ export interface BriefedChange extends RetractionFields {
   readonly agent: string | null;
   /** Epoch milliseconds. */
   readonly at: number;
+  /** Version of the entry, or of the namespace if `key` is `null`. */
+  readonly version: number;
   /** Position of the update; 0 if `isComplete` is false. */
   readonly position: number;
 }
@@ -139,9 +141,9 @@ function isNamedBy(namespace: string, name: string): boolean {
 
 /** Returns an update as a change. */
 export function changeOf(update: Update): BriefedChange {
-  const { namespace, key, operation, value, keys, agent, at, position, retraction, stale } = update;
+  const { namespace, key, operation, value, keys, agent, at, version, position, retraction, stale } = update;
   return {
-    ...{ namespace, key, operation, agent, at, position },
+    ...{ namespace, key, operation, agent, at, version, position },
     ...(operation === 'set' && { value }),
     ...(keys != null && { keys }),
     ...(retraction !== undefined && { retraction }),
@@ -150,8 +152,9 @@ export function changeOf(update: Update): BriefedChange {
 }
 
 /** Returns a present entry as a change. */
-export function changeOfEntry({ namespace, key, value, agent, updatedAt, retraction, stale }: Entry): BriefedChange {
-  const change = { namespace, key, operation: 'set', value, agent, at: updatedAt, position: 0 } as const;
+export function changeOfEntry(entry: Entry): BriefedChange {
+  const { namespace, key, value, agent, updatedAt: at, version, retraction, stale } = entry;
+  const change = { namespace, key, operation: 'set', value, agent, at, version, position: 0 } as const;
   return {
     ...change,
     ...(retraction !== undefined && { retraction }),

@@ -67,19 +67,21 @@ export class Outcomes {
   ): Promise<Result> {
     // `settle` may call back before `outcome` is assigned. Node reports a rejection after all microtasks.
     const outcome = new Outcome<Result>((resolve, reject) => {
-      settle(
-        (result) => {
+      const fail = (error: Error) => {
+        reject(error);
+        queueMicrotask(() => {
+          keepFromProcess(outcome);
+          this.#failed({ outcome, error, source });
+        });
+      };
+      try {
+        settle((result) => {
           resolve(result);
           if (result instanceof Promise) queueMicrotask(() => keepFromProcess(outcome));
-        },
-        (error) => {
-          reject(error);
-          queueMicrotask(() => {
-            keepFromProcess(outcome);
-            this.#failed({ outcome, error, source });
-          });
-        },
-      );
+        }, fail);
+      } catch (error) {
+        fail(toError(error));
+      }
     });
     return outcome;
   }

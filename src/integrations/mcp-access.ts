@@ -4,41 +4,15 @@ import { targetOf } from './mcp-resources.ts';
 /** Where a request of the specification of 2026 names its client. */
 const CLIENT_INFO = 'io.modelcontextprotocol/clientInfo';
 
-/** Most agents of a connection whose readings are remembered. A client may name itself anew with each request. */
-const MAX_READERS = 16;
-
 /** A cache or a client, whose handles act as an agent. */
 interface WithHandles {
-  as(stamp: { readonly agent: string }, options?: { readonly basis: boolean }): ContextStore;
-}
-
-/** Remembers what the agents of a connection have read, so that their next writes carry it as their basis. */
-export class Readers {
-  /** Handles by agent, of a cache and of its branches. */
-  readonly #handles = new WeakMap<ContextStore, Map<string, ContextStore>>();
-
-  /** Returns a cache as an agent may use it. What is read there is remembered. */
-  of(cache: ContextStore, agent: string | undefined): ContextStore {
-    if (agent === undefined || !hasHandles(cache)) return cache;
-    const handles = this.#handles.get(cache) ?? new Map<string, ContextStore>();
-    this.#handles.set(cache, handles);
-    const handle = handles.get(agent) ?? cache.as({ agent }, { basis: true });
-    // The last one used is the last in the map.
-    handles.delete(agent);
-    handles.set(agent, handle);
-    const [oldest] = handles.keys();
-    if (handles.size > MAX_READERS && oldest !== undefined) handles.delete(oldest);
-    return handle;
-  }
+  as(stamp: { readonly agent: string }): ContextStore;
 }
 
 /** Returns a cache as an agent may use it; the cache itself without an agent, and if it has no handles. */
 export function memoryOf(cache: ContextStore, agent: string | undefined): ContextStore {
-  return agent === undefined || !hasHandles(cache) ? cache : cache.as({ agent });
-}
-
-function hasHandles(cache: ContextStore): cache is ContextStore & WithHandles {
-  return typeof (cache as Partial<WithHandles>).as === 'function';
+  if (agent === undefined || typeof (cache as Partial<WithHandles>).as !== 'function') return cache;
+  return (cache as ContextStore & WithHandles).as({ agent });
 }
 
 /**

@@ -5,8 +5,9 @@ import type { NodeIncomingMessageLike, NodeStreamableHTTPServerTransport } from 
 import type { EventStore, McpServer, ServerEvent, ServerEventBus } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
-import { isDenied, memoryOf, mustHear, Readers } from './mcp-access.ts';
+import { isDenied, memoryOf, mustHear } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
+import { Readings } from './mcp-readings.ts';
 import { WatchedResources } from './mcp-resources.ts';
 import { addUnlessDenied, clientOf, resourcesOf } from './mcp-stdio.ts';
 
@@ -158,7 +159,7 @@ class Sessions {
       },
       onsessionclosed: (id) => this.#end(id),
     });
-    const server = this.#servers.create(agent ?? undefined, new Readers());
+    const server = this.#servers.create(agent ?? undefined, new Readings());
     const session = { server, transport, agent };
     await session.server.connect(transport);
     return session;

@@ -1,6 +1,7 @@
 import type { McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore } from '../index.ts';
 import { memoryOf } from './mcp-access.ts';
+import { NO_NOTES, type Readings } from './mcp-readings.ts';
 import { tokensIn } from './mcp-tools.ts';
 
 type Sdk = typeof import('@modelcontextprotocol/server');
@@ -12,10 +13,11 @@ interface PromptParts {
   readonly cache: ContextStore;
   readonly maxBytes: number;
   readonly writer: (context: ServerContext) => string | undefined;
+  readonly readings: Readings | undefined;
 }
 
 /** Registers the prompt that lists what has changed since the client's agent looked last. */
-export function registerPrompt({ server, sdk, cache, maxBytes, writer }: PromptParts): void {
+export function registerPrompt({ server, sdk, cache, maxBytes, writer, readings }: PromptParts): void {
   const argsSchema = sdk.fromJsonSchema<{ readonly namespace?: string; readonly since?: string }>({
     type: 'object',
     properties: {
@@ -29,12 +31,14 @@ export function registerPrompt({ server, sdk, cache, maxBytes, writer }: PromptP
   server.registerPrompt('what_changed', { title, description, argsSchema }, ({ namespace, since }, context) =>
     refusing(sdk, async () => {
       const agent = writer(context);
-      const { text: changes, until } = await memoryOf(cache, agent).briefing({
+      const briefing = await memoryOf(cache, agent).briefing({
         agent: agent ?? 'unknown',
         namespaces: namespace === undefined ? undefined : [namespace],
         ...(since !== undefined && { since: Number(since) }),
         maxTokens: tokensIn(maxBytes),
       });
+      const { text: changes, until } = briefing;
+      (readings?.of(cache, agent) ?? NO_NOTES).shown(...briefing.changes);
       const of =
         namespace === undefined ? 'the shared memory' : `namespace ${JSON.stringify(namespace)} of the shared memory`;
       const text = `These are the changes to ${of} up to position ${until}. Summarize what is new and what it means for our work.\n\n${changes}`;

@@ -1,6 +1,7 @@
 import type { ListResourcesResult, ReadResourceResult } from '@modelcontextprotocol/server';
 import type { ContextStore, Update } from '../index.ts';
 import { cursorOf, namesIn } from './mcp-pages.ts';
+import { NO_NOTES, type Notes } from './mcp-readings.ts';
 
 /** A namespace, or a key in it. */
 export interface Target {
@@ -46,12 +47,19 @@ export async function listResources(cache: ContextStore, cursor: string | undefi
 }
 
 /** Reads a key, or the keys of a namespace; `undefined` if the key is missing. */
-export async function readResource(cache: ContextStore, uri: string): Promise<ReadResourceResult | undefined> {
+export async function readResource(
+  cache: ContextStore,
+  uri: string,
+  notes: Notes = NO_NOTES,
+): Promise<ReadResourceResult | undefined> {
   const target = targetOf(uri);
   if (target === undefined) return undefined;
   const { namespace, key } = target;
   const found = key === undefined ? { keys: await cache.listKeys(namespace, { limit: PAGE }) } : undefined;
+  // Before the value: an entry that is written in between is noted with the version before.
+  const version = key === undefined ? 0 : ((await cache.entry(key, namespace))?.version ?? 0);
   const value = key === undefined ? found : await cache.get(key, namespace);
+  if (key !== undefined) notes.shown({ namespace, key, version });
   if (value === undefined) return undefined;
   return { contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(value) }] };
 }

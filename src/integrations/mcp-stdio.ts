@@ -1,8 +1,9 @@
 import type { JSONRPCMessage, McpServer } from '@modelcontextprotocol/server';
 import type { ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
-import { clientIn, isDenied, memoryOf, Readers } from './mcp-access.ts';
+import { clientIn, isDenied, memoryOf } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
+import { Readings } from './mcp-readings.ts';
 import { WatchedResources } from './mcp-resources.ts';
 
 /** A running connection of {@link serveMcp}. */
@@ -37,10 +38,10 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
     () => memoryOf(cache, agent),
     (uri) => void server?.server.sendResourceUpdated({ uri }).catch(() => {}),
   );
-  const readers = new Readers();
+  const readings = new Readings();
   const handle = serveStdio(
     () => {
-      server = servers.create(undefined, readers);
+      server = servers.create(undefined, readings);
       return server;
     },
     { transport },

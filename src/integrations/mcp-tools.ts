@@ -1,6 +1,7 @@
-import { type ContextStore, type JsonValue, systemClock } from '../index.ts';
+import { type Acknowledgement, type ContextStore, DEFAULT_NAMESPACE, type JsonValue, systemClock } from '../index.ts';
 import type { Basis, Meta } from '../types.ts';
 import { about, contains, cursorOf, iso, mergePatch, namesIn, notesOf, Page, partOf, shown } from './mcp-pages.ts';
+import { NO_NOTES, type Notes } from './mcp-readings.ts';
 import type { InputName } from './mcp-schemas.ts';
 
 /** The arguments of a call, after the check against the tool's schema. */
@@ -38,8 +39,8 @@ export interface Arguments {
 /** A call of a tool. */
 export interface Call {
   readonly cache: ContextStore;
-  /** The same cache, where what is read is not remembered as the basis of later writes. Default: `cache`. */
-  readonly unnoted?: ContextStore;
+  /** What the client is shown is noted here. Default: nothing is remembered. */
+  readonly notes?: Notes;
   readonly args: Arguments;
   readonly agent: string | undefined;
   readonly maxBytes: number;
@@ -72,8 +73,9 @@ export const TOOLS = {
     description:
       'Reads the value of a key with its version and writer. A long value comes in parts of its JSON text: call again with offset = next.',
     ...{ required: ['key'], optional: ['namespace', 'offset'], effect: 'read', isIdempotent: true },
-    async run({ cache, args: { key, namespace, offset = 0 }, maxBytes }) {
+    async run({ cache, notes, args: { key, namespace = DEFAULT_NAMESPACE, offset = 0 }, maxBytes }) {
       const entry = await cache.entry(key, namespace);
+      notes?.shown({ namespace, key, version: entry?.version ?? 0 });
       if (entry === undefined) return { found: false };
       const text = JSON.stringify(entry.value);
       const bytes = Buffer.byteLength(text);
@@ -87,8 +89,11 @@ export const TOOLS = {
       'Stores a value under a key, and replaces the one that is there. With ifVersion or ifAbsent a conflict is refused with the current entry, so that no other agent’s work is lost.',
     ...{ required: ['key', 'value'], optional: ['namespace', 'ttl', 'meta', 'basis', ...CONDITIONS], effect: 'write' },
     isIdempotent: true,
-    async run({ cache, args: { key, value, namespace, ttl, ifVersion, ifAbsent, meta, basis }, agent }) {
-      return { ...(await cache.set(key, value, namespace, { ttl, ifVersion, ifAbsent, meta, agent, basis })) };
+    async run(call) {
+      const { value, namespace, ttl, ifVersion, ifAbsent, meta } = call.args;
+      const options = { ttl, ifVersion, ifAbsent, meta, agent: call.agent };
+      const set = (basis?: Basis) => call.cache.set(call.args.key, value, namespace, { ...options, basis });
+      return { ...(await based(call, set)) };
     },
   },
   update: {
@@ -97,19 +102,23 @@ export const TOOLS = {
       'Changes some properties of an object by a JSON merge patch, atomically: properties that the patch does not name stay as they are, also if another agent has just changed them.',
     ...{ required: ['key', 'patch'], optional: ['namespace', 'ttl', 'meta', 'basis', ...CONDITIONS], effect: 'write' },
     isIdempotent: true,
-    async run({ cache, args: { key, patch, namespace, ttl, ifVersion, ifAbsent, meta, basis }, agent, maxBytes }) {
-      const options = { ttl, ifVersion, ifAbsent, meta, agent, basis };
+    async run(call) {
+      const { key, patch, namespace, ttl, ifVersion, ifAbsent, meta } = call.args;
+      const options = { ttl, ifVersion, ifAbsent, meta, agent: call.agent };
       const change = (value: JsonValue | undefined) => mergePatch(value, patch);
-      const { version, position, changed, value = null } = await cache.update(key, change, namespace, options);
-      return { version, position, changed, ...shown(value, maxBytes) };
+      const update = (basis?: Basis) => call.cache.update(key, change, namespace, { ...options, basis });
+      const { version, position, changed, value = null } = await based(call, update);
+      return { version, position, changed, ...shown(value, call.maxBytes) };
     },
   },
   delete: {
     title: 'Remove a key',
     description: 'Removes a key and its value. Earlier versions stay in "history" as far as the past is kept.',
     ...{ required: ['key'], optional: ['namespace', 'basis', 'ifVersion'], effect: 'write', isIdempotent: true },
-    async run({ cache, args: { key, namespace, ifVersion, basis }, agent }) {
-      return { ...(await cache.delete(key, namespace, { ifVersion, agent, basis })) };
+    async run(call) {
+      const { key, namespace, ifVersion } = call.args;
+      const remove = (basis?: Basis) => call.cache.delete(key, namespace, { ifVersion, agent: call.agent, basis });
+      return { ...(await based(call, remove)) };
     },
   },
   list: {
@@ -118,7 +127,7 @@ export const TOOLS = {
     required: [],
     optional: ['namespace', 'prefix', 'values', 'reverse', 'limit', 'cursor'],
     ...{ effect: 'read', isIdempotent: true },
-    async run({ cache, args, maxBytes }) {
+    async run({ cache, notes, args, maxBytes }) {
       const { namespace, prefix, values = false, reverse, limit = DEFAULT_LIMIT, cursor } = args;
       const range = { prefix, reverse, after: namesIn(cursor, 1)[0], limit: limit + 1 };
       const page = new Page<{ readonly key: string }>(limit, maxBytes);
@@ -127,6 +136,7 @@ export const TOOLS = {
         for await (const entry of cache.entries(namespace, range)) {
           isCut = !page.add({ key: entry.key, ...shown(entry.value, maxBytes), ...about(entry) });
           if (isCut) break;
+          notes?.shown(entry);
         }
       } else {
         for await (const key of cache.keys(namespace, range)) {
@@ -154,21 +164,17 @@ export const TOOLS = {
     description:
       'Finds entries whose key or value contains a text, in one namespace or in all. If "next" is there, call again with cursor = next, also if nothing was found so far.',
     ...{ required: ['text'], optional: ['namespace', 'prefix', 'limit', 'cursor'], effect: 'read', isIdempotent: true },
-    async run(call) {
-      const result = await search(call);
-      await noteFound(call.cache, result.entries);
-      return result;
-    },
+    run: search,
   },
   history: {
     title: 'Earlier versions of a key',
     description: 'Lists the versions of a key, newest first: who wrote what and when, also if the key is gone by now.',
     ...{ required: ['key'], optional: ['namespace', 'before', 'limit'], effect: 'read', isIdempotent: true },
-    async run({ cache, args: { key, namespace, before = Infinity, limit = DEFAULT_LIMIT }, maxBytes }) {
+    async run({ cache, notes, args: { key, namespace = DEFAULT_NAMESPACE, before, limit = DEFAULT_LIMIT }, maxBytes }) {
       const page = new Page<{ readonly version: number }>(limit, maxBytes);
       for await (const each of cache.history(key, namespace)) {
         const { operation, value, version, position, at, agent, expiresAt, meta } = each;
-        if (version >= before) continue;
+        if (before !== undefined && version >= before) continue;
         const isAdded = page.add({
           ...{ operation, version, position, at: iso(at), agent },
           ...(value === undefined ? {} : shown(value, maxBytes)),
@@ -177,6 +183,8 @@ export const TOOLS = {
           ...notesOf(each),
         });
         if (!isAdded) return { versions: page.items, next: page.items.at(-1)?.version };
+        // The newest version. Those behind it are in what it replaces.
+        if (before === undefined && page.items.length === 1) notes?.shown({ namespace, key, version });
       }
       return { versions: page.items };
     },
@@ -193,10 +201,11 @@ export const TOOLS = {
     description:
       'Tells in a short text what other agents have changed since your last briefing: the last change of each key, newest first. The first briefing shows the whole memory.',
     ...{ required: [], optional: ['namespaces', 'maxTokens', 'since'], effect: 'add', isIdempotent: false },
-    async run({ cache, args: { namespaces, maxTokens = 2_000, since }, agent = 'unknown', maxBytes }) {
+    async run({ cache, notes, args: { namespaces, maxTokens = 2_000, since }, agent = 'unknown', maxBytes }) {
       const bounded = Math.min(maxTokens, tokensIn(maxBytes));
       const options = { agent, namespaces, maxTokens: bounded, ...(since !== undefined && { since }) };
-      const { changes: _, agent: __, tokens: ___, ...result } = await cache.briefing(options);
+      const { changes: told, agent: _, tokens: __, ...result } = await cache.briefing(options);
+      notes?.shown(...told);
       return result;
     },
   },
@@ -227,46 +236,39 @@ export function tokensIn(maxBytes: number): number {
   return Math.floor(maxBytes / 6);
 }
 
-interface Found {
-  readonly namespace: string;
-  readonly key: string;
+/** Makes a write of one key, with the basis that the call names or what its client was shown. */
+function based<Written extends Acknowledgement>(
+  { notes = NO_NOTES, args: { key, namespace = DEFAULT_NAMESPACE, basis } }: Call,
+  write: (basis: Basis | undefined) => Promise<Written>,
+): Promise<Written> {
+  return basis === undefined ? notes.based(namespace, key, write) : write(basis);
 }
 
-/** Remembers the entries that a search shows as read, and none of those that it only looked at. */
-async function noteFound(cache: ContextStore, entries: readonly Found[]): Promise<void> {
-  for (const name of new Set(entries.map(({ namespace }) => namespace))) {
-    const found = entries.filter(({ namespace }) => namespace === name);
-    await cache.getMany(
-      found.map(({ key }) => key),
-      name,
-    );
-  }
-}
-
-async function search({ cache, unnoted = cache, args, maxBytes }: Call) {
+async function search({ cache, notes, args, maxBytes }: Call): Promise<object> {
   const { namespace: only, prefix, limit = DEFAULT_LIMIT, cursor } = args;
   const text = args.text.toLowerCase();
   const [from, key] = namesIn(cursor, 2);
-  const names = only === undefined ? await unnoted.listNamespaces({ from }) : [only];
-  const page = new Page<Found>(limit, maxBytes);
+  const names = only === undefined ? await cache.listNamespaces({ from }) : [only];
+  const page = new Page<{ readonly namespace: string; readonly key: string }>(limit, maxBytes);
   const deadline = systemClock.now() + SEARCH_MS;
   let scanned = 0;
   let last: readonly [string, string] | undefined;
   for (const namespace of names) {
-    for await (const entry of unnoted.entries(namespace, { prefix, after: namespace === from ? key : undefined })) {
+    for await (const entry of cache.entries(namespace, { prefix, after: namespace === from ? key : undefined })) {
       if (last !== undefined && (scanned >= SCANNED || (scanned % 256 === 0 && systemClock.now() > deadline)))
         return { entries: page.items, scanned, next: cursorOf(...last) };
       scanned += 1;
       const isFound = entry.key.toLowerCase().includes(text) || contains(entry.value, text);
       const item = { namespace, key: entry.key, ...shown(entry.value, maxBytes), ...about(entry) };
       if (isFound && !page.add(item)) return { entries: page.items, scanned, next: cursorOf(...(last ?? [])) };
+      if (isFound) notes?.shown(entry);
       last = [namespace, entry.key];
     }
   }
   return { entries: page.items, scanned };
 }
 
-async function changes({ cache, args, maxBytes }: Call): Promise<object> {
+async function changes({ cache, notes, args, maxBytes }: Call): Promise<object> {
   const { since, namespace, prefix, limit = DEFAULT_LIMIT } = args;
   const found = await cache.changes({ since, namespace, prefix, limit });
   const page = new Page<{ readonly position: number }>(limit, maxBytes);
@@ -280,6 +282,7 @@ async function changes({ cache, args, maxBytes }: Call): Promise<object> {
       ...notesOf(update),
     });
     if (!isAdded) return { changes: page.items, next: page.items.at(-1)?.position ?? since, more: true };
+    notes?.shown(update);
   }
   return { changes: page.items, next: found.next, more: found.more };
 }

@@ -1,10 +1,11 @@
 import type { CallToolResult, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore, VersionConflictError } from '../index.ts';
-import { clientIn, memoryOf, mustHear, nameIn, Readers } from './mcp-access.ts';
+import { clientIn, memoryOf, mustHear, nameIn } from './mcp-access.ts';
 import { BRANCH_TOOLS, branchOf } from './mcp-branches.ts';
 import { type CheckedMcpOptions, checkedMcpOptions, type McpOptions } from './mcp-options.ts';
 import { about, shown } from './mcp-pages.ts';
 import { refusing, registerPrompt } from './mcp-prompt.ts';
+import { NO_NOTES, type Notes, Readings } from './mcp-readings.ts';
 import { listResources, readResource, targetOf, WatchedResources } from './mcp-resources.ts';
 import { inputSchema, OUTPUTS, type Schema } from './mcp-schemas.ts';
 import { type Arguments, TOOLS, type Tool } from './mcp-tools.ts';
@@ -32,7 +33,7 @@ const INSTRUCTIONS =
  * ```
  */
 export async function createMcpServer(cache: ContextStore, options: McpOptions = {}): Promise<McpServer> {
-  return (await McpServers.over(cache, options)).create(undefined, new Readers());
+  return (await McpServers.over(cache, options)).create(undefined, new Readings());
 }
 
 /** Loads a package of the protocol's SDK. */
@@ -49,7 +50,7 @@ export async function loadPackage<Module>(name: string, load: () => Promise<Modu
 interface Clients {
   /** Returns the agent of a request. */
   readonly writer: (context?: ServerContext) => string | undefined;
-  readonly readers: Readers | undefined;
+  readonly readings: Readings | undefined;
 }
 
 /** Creates the MCP servers of a cache: one for a connection, a session or a request. They share what is made once. */
@@ -82,10 +83,10 @@ export class McpServers {
   }
 
   /**
-   * Creates a server. `agent` is the one that the client's token stands for. `readers` remembers what its clients read; without it
+   * Creates a server. `agent` is the one that the client's token stands for. `readings` remembers what its clients are shown; without it
    * nothing is remembered.
    */
-  create(agent?: string, readers?: Readers): McpServer {
+  create(agent?: string, readings?: Readings): McpServer {
     const capabilities = {
       tools: { listChanged: false },
       prompts: { listChanged: false },
@@ -96,9 +97,9 @@ export class McpServers {
     const server = new this.sdk.McpServer(info, { capabilities, instructions: INSTRUCTIONS });
     const writer = (context?: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
     for (const [name, tool, input, output] of this.#tools)
-      this.#register(server, name, tool, { input, output }, { writer, readers });
-    this.#registerResources(server, { writer, readers });
-    registerPrompt({ server, sdk: this.sdk, cache: this.cache, maxBytes: this.#options.maxBytes, writer });
+      this.#register(server, name, tool, { input, output }, { writer, readings });
+    this.#registerResources(server, { writer, readings });
+    registerPrompt({ server, sdk: this.sdk, cache: this.cache, maxBytes: this.#options.maxBytes, writer, readings });
     this.#options.extend?.(server);
     return server;
   }
@@ -108,7 +109,7 @@ export class McpServers {
     name: ToolName,
     { title, description, effect, isIdempotent, run }: Tool,
     { input, output }: { readonly input: Standard; readonly output: Standard },
-    { writer, readers }: Clients,
+    { writer, readings }: Clients,
   ): void {
     const annotations = {
       ...{ title, readOnlyHint: effect === 'read', destructiveHint: effect === 'write' },
@@ -118,27 +119,29 @@ export class McpServers {
     const { maxBytes } = this.#options;
     server.registerTool(name, config, async (given, context) => {
       const args = given as Arguments;
+      let notes = NO_NOTES;
       try {
         const agent = writer(context);
         const isOfBranches = Object.hasOwn(BRANCH_TOOLS, name);
         const memory = isOfBranches ? this.cache : branchOf(this.cache, args.branch);
-        const unnoted = isOfBranches ? memory : memoryOf(memory, agent);
-        const cache = isOfBranches ? memory : (readers?.of(memory, agent) ?? unnoted);
-        const result = (await run({ cache, unnoted, args, agent, maxBytes })) as Record<string, unknown>;
+        notes = readings?.of(memory, agent) ?? NO_NOTES;
+        const cache = isOfBranches ? memory : memoryOf(memory, agent);
+        const result = (await run({ cache, notes, args, agent, maxBytes })) as Record<string, unknown>;
         return { structuredContent: result, content: [{ type: 'text', text: JSON.stringify(result) }] };
       } catch (error) {
-        return refused(error, maxBytes);
+        return refused(error, maxBytes, notes);
       }
     });
   }
 
-  #registerResources(server: McpServer, { writer, readers }: Clients): void {
+  #registerResources(server: McpServer, { writer, readings }: Clients): void {
     const { cache: whole, sdk } = this;
     const mayRead = (context?: ServerContext) => memoryOf(whole, writer(context));
     const read = (url: URL, context: ServerContext) =>
       refusing(sdk, async () => {
         const agent = writer(context);
-        const found = await readResource(readers?.of(whole, agent) ?? memoryOf(whole, agent), url.href);
+        const notes = readings?.of(whole, agent) ?? NO_NOTES;
+        const found = await readResource(memoryOf(whole, agent), url.href, notes);
         if (found === undefined) throw new sdk.ResourceNotFoundError(url.href);
         return found;
       });
@@ -196,10 +199,11 @@ function clientName(server: McpServer, context: ServerContext | undefined): stri
 }
 
 /** Returns the result for an error of the cache, from which a model can see what to do. */
-function refused(error: unknown, maxBytes: number): CallToolResult {
+function refused(error: unknown, maxBytes: number, notes: Notes): CallToolResult {
   if (!(error instanceof ContextCacheError)) throw error;
   const { code, message } = error;
   const current = error instanceof VersionConflictError ? error.current : undefined;
+  if (current !== undefined) notes.shown(current);
   const more = current === undefined ? {} : { current: { ...about(current), ...shown(current.value, maxBytes) } };
   return { isError: true, content: [{ type: 'text', text: JSON.stringify({ error: { code, message, ...more } }) }] };
 }

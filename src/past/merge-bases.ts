@@ -11,6 +11,7 @@ import type { Internals, MergeMark, MetEntry } from '../engine/internals.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { forEach, mapIn, pendingOf } from './merge-log.ts';
 import { isAlike, type NamespacePlan } from './merge-plan.ts';
+import { type Brought, hasRead, isOf, isSet, isWrite, type Wanted, type Write, withBasis } from './merge-writes.ts';
 
 /** The two caches of a merge and what they had in common. */
 export interface MergeSides {
@@ -26,28 +27,6 @@ export interface MergeSides {
   readonly fork: () => StateView | undefined;
 }
 
-/** An update of the branch since the common state. */
-interface Write {
-  readonly position: number;
-  readonly version: number;
-  readonly namespace: string;
-  /** `null` for an update of several keys. */
-  readonly key: string | null;
-  readonly keys: readonly string[] | undefined;
-  readonly operation: Update['operation'];
-  /** `false`: it has no basis, so nothing is known of what its writer had read. */
-  readonly isKnown: boolean;
-  readonly readings: readonly (Reading | Write)[];
-  /** Its readings in terms of the target, once its turn has come. */
-  basis: readonly Reading[];
-  /** The reading of the update in the target that has brought it. */
-  named: Reading | undefined;
-  /** The reading of the entry that the target had already as this write has left it, once it was looked up. */
-  alike: readonly Reading[] | undefined;
-  /** `true` while the step that brings it waits. */
-  isPending: boolean;
-}
-
 /** A part of a merge: the steps of a namespace that are written together. */
 export interface MergePart {
   readonly name: string;
@@ -55,22 +34,6 @@ export interface MergePart {
   readonly steps: readonly Step[] | undefined;
   /** The basis of a drop. */
   readonly basis?: Basis | undefined;
-}
-
-/** The step that brings a write of the branch into the target. */
-interface Wanted {
-  readonly name: string;
-  /** `undefined`: the namespace is dropped. */
-  readonly step: Step | undefined;
-  /** `true` if `onConflict` has given the value. */
-  readonly isNew: boolean;
-}
-
-/** A step of a merge, and the write that it brings. */
-interface Brought {
-  readonly step: Step;
-  /** `undefined`: it removes an entry, or stores something else than the branch. */
-  readonly write: Write | undefined;
 }
 
 /** Anything up to the write that names it. Its position is known only when that write is made. */
@@ -432,24 +395,4 @@ export class MergeBases {
     });
     return Object.freeze(joinedBasis([...new Set(readings)], now).map((reading) => Object.freeze(reading)));
   }
-}
-
-function isWrite(reading: Reading | Write | MetEntry): reading is Write {
-  return 'operation' in reading;
-}
-
-function hasRead(update: Update): boolean {
-  return update.basis !== undefined || update.operation === 'touch';
-}
-
-function isSet({ operation }: Write): boolean {
-  return operation === 'set' || operation === 'touch';
-}
-
-function isOf({ key, keys }: Write, name: string): boolean {
-  return key === null ? (keys?.includes(name) ?? true) : key === name;
-}
-
-function withBasis(step: Step, basis: Basis | undefined): Step {
-  return basis === undefined ? step : { ...step, basis };
 }

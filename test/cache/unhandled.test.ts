@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { BaseContextCache } from '../../src/backends/base-context-cache.ts';
+import { Outcomes } from '../../src/engine/outcome.ts';
 import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
 
 const unhandled: unknown[] = [];
@@ -136,4 +137,17 @@ test('reports many failures of one turn, each once and in order', async () => {
   await nextTurn();
   expect(errors).toHaveLength(500);
   await cache.shutdown();
+});
+
+test('an outcome that cannot be begun is reported and needs no handler', async () => {
+  const errors: Error[] = [];
+  const outcomes = new Outcomes((error) => errors.push(error));
+  const begin = () => {
+    throw new Error('not begun');
+  };
+  outcomes.pending(begin, { source: 'command' });
+  await nextTurn();
+  await nextTurn();
+  expect(errors).toMatchObject([{ message: 'not begun' }]);
+  await expect(outcomes.pending(begin, { source: 'command' })).rejects.toThrow('not begun');
 });

@@ -178,3 +178,15 @@ test('does not replace what was moved under another key, and so cannot be decryp
   const refused = await looking.refused('POST /api/set', { ...moved, value: 'other', ifVersion: 0 });
   expect(refused).toMatchObject({ code: 'KEY_UNAVAILABLE' });
 });
+
+test('refuses a new value for a forgotten part also if the edit names the subjects of others', async () => {
+  const { cache, looking } = await withSubjects();
+  await cache.forget('user-42');
+  const { version } = await looking.ask('GET /api/entry', booking);
+  const edit = { ...booking, ifVersion: version, edited: version, subjects: { '/hotel': 'user-43' } };
+  const value = { hotel: 'Adler', guest: 'Ada' };
+  expect(await looking.refused('POST /api/set', { ...edit, value })).toMatchObject({ code: 'SUBJECT_FORGOTTEN' });
+  expect(await stored(cache)).not.toMatch(SECRET);
+  await looking.ask('POST /api/set', { ...edit, value: { hotel: 'Adler', guest: null } });
+  expect(cache.get('booking', 'trip')).toEqual({ hotel: 'Adler', guest: null });
+});

@@ -178,6 +178,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   integrations: {
     'src/core/options.ts': 'checks the names of options as the library does',
     'src/core/origin.ts': "checks an agent's name as the library does",
+    'src/core/read-set.ts': 'remembers readings within bounds, as a handle does',
   },
   serve: {
     'src/integrations/mcp-options.ts': 'the option checks of the MCP server, before anything starts',

@@ -113,7 +113,8 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
       const size = sizeFor(
         options,
         old,
-        newest?.cluster && sizeOfStream(newest.cluster as StoredMachine),
+        // What an attempt has left that was interrupted.
+        known?.continues.includes(previousEpoch) ? sizeOfStream(newest?.cluster as StoredMachine) : undefined,
         sizeOfStream(machine),
       );
       const cluster = continued(machine, ancestors, size);

@@ -3,7 +3,7 @@ import type { Acknowledgement, DataCommand, WriteOptions } from '../../core/comm
 import { VersionConflictError } from '../../core/conflict.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { invalidCommand } from '../../core/invalid-command.ts';
-import { mayHaveMoved } from '../../core/json-pointer.ts';
+import { mayHaveMoved, valueAt } from '../../core/json-pointer.ts';
 import type { Entry } from '../../core/namespace-state.ts';
 import { conflictIn, inheritedSubjects, readableValue, subjectTagsOf } from '../../core/opened.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
@@ -167,7 +167,10 @@ export class Data {
     // Throws if it cannot be read: it must not be replaced unseen.
     readableValue(known);
     const older = edited === ifVersion ? undefined : await this.#version(namespace, key, edited);
-    const subjects = request.subjects ?? { ...keptSubjects(older, meant), ...keptSubjects(known, meant) };
+    const subjects =
+      request.subjects === undefined
+        ? { ...keptSubjects(older, meant), ...keptSubjects(known, meant) }
+        : { ...forgottenSubjects(older, meant), ...forgottenSubjects(known, meant), ...request.subjects };
     const expiry = expiresAt === undefined ? (known?.expiresAt ?? null) : expiresAt;
     const command = { type: 'context.set', namespace, key, value: meant, ifVersion, agent: AGENT } as const;
     return this.#execute({
@@ -263,6 +266,15 @@ function keptSubjects(edited: Entry | undefined, next: JsonValue): WriteOptions[
   throw invalidCommand(
     `what is at ${path} is about ${subject}, and the edit leaves nothing there or changes the length of an array on the way to it: what was ` +
       'moved from there would be stored readable. Leave it where it is, or name the subjects of the new value',
+  );
+}
+
+/** Returns the subjects of forgotten parts that have a value again, which is then refused: the list of a request may leave them out. */
+function forgottenSubjects(edited: Entry | undefined, next: JsonValue): WriteOptions['subjects'] {
+  const { forgotten = [] } = edited ?? {};
+  const tags = [...((edited && subjectTagsOf(edited)) ?? [])];
+  return Object.fromEntries(
+    tags.filter(([path]) => forgotten.includes(path) && (valueAt(next, path) ?? null) !== null),
   );
 }
 
