@@ -122,6 +122,18 @@ test('what was read in a branch and outside of it makes the basis of later write
   expect((await bases(cache)).slice(2)).toEqual([undefined, undefined]);
 });
 
+test('a write to the cache has no basis once its client has read in a branch, also if it read the cache first', async () => {
+  const cache = memory();
+  await cache.setMany({ budget: 900, hotel: 'Adler' }, 'trip');
+  const mcp = await client(cache, { branches: true });
+  await call(mcp, 'fork', { branch: 'x' });
+  await call(mcp, 'get', { key: 'budget', namespace: 'trip' });
+  await call(mcp, 'set', { key: 'plan', value: 1, namespace: 'trip' });
+  await call(mcp, 'get', { key: 'hotel', namespace: 'trip', branch: 'x' });
+  await call(mcp, 'set', { key: 'plan', value: 2, namespace: 'trip' });
+  expect((await bases(cache)).slice(2)).toEqual([[read('budget', 1)], undefined]);
+});
+
 test('a directory without the keys of its subjects is searched all the same', async () => {
   const dataDir = await tempDir('mcp-sealed');
   const written = await AgentContextCache.open({ dataDir, natsUrl: null, subjects: { keys: memorySubjectKeys() } });
