@@ -8,7 +8,7 @@ import type { Writer } from './writer.ts';
 /** An entry of a merged cache that stands for more than the entry of the target. */
 export interface MetEntry {
   readonly version: number;
-  /** What a reading of this version means, in terms of the target. */
+  /** The readings of the target that a reading of this version stands for. */
   readonly readings: Basis;
 }
 

@@ -113,9 +113,9 @@ export interface ShownValue {
 export interface EntryDetail extends SubjectMarks, ShownValue {
   readonly namespace: string;
   readonly key: string;
-  /** What readers get; in a view, and in a difference of two, what was written. */
+  /** The value that readers get. In a view, and in a difference of two, it is the value that was written. */
   readonly value: JsonValue;
-  /** What was written, if a migration has changed it for readers. The pointers of {@link SubjectMarks} are about this form. */
+  /** The value that was written, if a migration has changed it for readers. The pointers of {@link SubjectMarks} are about this form. */
   readonly written?: ShownValue;
   /** Why readers get an error instead of the value. `value` is what was written. */
   readonly failure?: string;

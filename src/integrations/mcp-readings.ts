@@ -14,7 +14,7 @@ export interface Shown {
   readonly version: number;
 }
 
-/** What a client was shown from one memory, and what it writes there. */
+/** Notes what a client is shown from one memory, and makes its writes there. */
 export interface Notes {
   /** Notes entries that the client is shown. */
   shown(...entries: readonly Shown[]): void;
@@ -29,7 +29,7 @@ export interface Notes {
 /** Remembers nothing. */
 export const NO_NOTES: Notes = { shown() {}, based: (_, __, write) => write(undefined) };
 
-/** What one agent was shown. */
+/** Remembers what one agent was shown. */
 class Agent {
   readonly #reads = new ReadSet();
   #memory: ContextStore | undefined;
@@ -65,7 +65,7 @@ class Agent {
   }
 }
 
-/** What the agents of a connection were shown, so that their next writes say what they are based on. */
+/** Remembers what the agents of a connection were shown, so that their next writes say what they are based on. */
 export class Readings {
   readonly #agents = new Map<string, Agent>();
 

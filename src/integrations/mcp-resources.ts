@@ -56,10 +56,11 @@ export async function readResource(
   if (target === undefined) return undefined;
   const { namespace, key } = target;
   const found = key === undefined ? { keys: await cache.listKeys(namespace, { limit: PAGE }) } : undefined;
-  // Before the value: an entry that is written in between is noted with the version before.
-  const version = key === undefined ? 0 : ((await cache.entry(key, namespace))?.version ?? 0);
-  const value = key === undefined ? found : await cache.get(key, namespace);
-  if (key !== undefined) notes.shown({ namespace, key, version });
+  const entry = key === undefined ? undefined : await cache.entry(key, namespace);
+  if (key !== undefined) notes.shown({ namespace, key, version: entry?.version ?? 0 });
+  const isWhole = key === undefined || (entry?.forgotten === undefined && entry?.sealed === undefined);
+  // `get` says how a value reads of which something is forgotten or cannot be decrypted.
+  const value = found ?? (isWhole ? entry?.value : await cache.get(key, namespace));
   if (value === undefined) return undefined;
   return { contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(value) }] };
 }

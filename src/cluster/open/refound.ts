@@ -113,7 +113,7 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
       const size = sizeFor(
         options,
         old,
-        // What an attempt has left that was interrupted.
+        // The size that an interrupted attempt has kept.
         known?.continues.includes(previousEpoch) ? sizeOfStream(newest?.cluster as StoredMachine) : undefined,
         sizeOfStream(machine),
       );
@@ -174,9 +174,9 @@ async function ofSnapshot(newest: Awaited<ReturnType<typeof clusterSnapshot>>, w
 
 /** Returns replicas and size of the new stream: each as the first of the sources says that knows it. */
 function sizeFor(...sources: readonly (StreamSize | undefined)[]): StreamSize {
-  const first = <Field extends keyof StreamSize>(field: Field) =>
-    sources.map((source) => source?.[field]).find((value) => value !== undefined);
-  return { replicas: first('replicas'), maxBytes: first('maxBytes') };
+  const replicas = sources.find((source) => source?.replicas !== undefined)?.replicas;
+  const maxBytes = sources.find((source) => source?.maxBytes !== undefined)?.maxBytes;
+  return { ...(replicas !== undefined && { replicas }), ...(maxBytes !== undefined && { maxBytes }) };
 }
 
 /**
@@ -186,7 +186,7 @@ function sizeFor(...sources: readonly (StreamSize | undefined)[]): StreamSize {
 function continued(machine: StoredMachine, ancestors: readonly string[], size: StreamSize): StoredMachine {
   const config = new Map(machine.config);
   config.set(CONTINUES, [...ancestors] as JsonValue);
-  config.set(STREAM, JSON.parse(JSON.stringify(size)) as JsonValue);
+  config.set(STREAM, { ...size } as JsonValue);
   return { ...machine, sequence: 0, sessions: [], leases: [], config: [...config] };
 }
 

@@ -29,9 +29,9 @@ const BEFORE_MATCH = 40;
 
 /** An entry of the present. */
 export interface PresentEntry {
-  /** As readers get it; as it was written if a migration fails. */
+  /** The entry that readers get. If a migration fails, it is the one that was written. */
   readonly entry: Entry;
-  /** As it was written; the same object if no migration changes it. */
+  /** The entry that was written. It is the same object if no migration changes it. */
   readonly written: Entry;
   /** Why a migration fails. */
   readonly failure?: string;
