@@ -18,8 +18,6 @@ export interface StreamInfo {
   readonly last: number;
   /** Names this incarnation of the stream. A stream that was deleted and created again has another one. */
   readonly epoch: string;
-  /** Format of the messages that the stream was created for. */
-  readonly format: number;
   /** Number of servers that store each message. */
   readonly replicas: number;
   /** `true` if an acknowledged message is on disk (`sync_interval: always`); `undefined` if the servers do not say. */

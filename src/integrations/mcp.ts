@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { CallToolResult, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore, VersionConflictError } from '../index.ts';
 import { clientIn, memoryOf, mustHear, nameIn } from './mcp-access.ts';
@@ -14,6 +15,8 @@ type Sdk = typeof import('@modelcontextprotocol/server');
 type Standard = ReturnType<Sdk['fromJsonSchema']>;
 /** Name of a tool. */
 type ToolName = keyof typeof OUTPUTS;
+
+const { version } = createRequire(import.meta.url)('agent-context-cache/package.json') as { readonly version: string };
 
 const INSTRUCTIONS =
   'A memory that agents share: namespaces hold keys, keys hold JSON values. Read before you write; pass ifVersion to replace a value only if no other agent has changed it since, or use update to change single properties. changes lists what is new since a position.';
@@ -93,7 +96,7 @@ export class McpServers {
       resources: { listChanged: false, subscribe: true },
     };
     const title = 'Agent Context Cache';
-    const info = { name: 'agent-context-cache', title, version: '1' };
+    const info = { name: 'agent-context-cache', title, version };
     const server = new this.sdk.McpServer(info, { capabilities, instructions: INSTRUCTIONS });
     const writer = (context?: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
     for (const [name, tool, input, output] of this.#tools)

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { RedisSnapshotStore } from '../../src/backup.ts';
 import { lastingAnswer } from '../../src/cluster/jetstream/lasting.ts';
 import { replaceStream } from '../../src/cluster/jetstream/replace-stream.ts';
@@ -158,6 +158,7 @@ describeOn(['2.10'], 'a cluster of three servers with little room', ({ program }
   const maxBytes = 64 * 1024 ** 2;
   const start = async (given: { readonly replicas: number; readonly space: readonly number[] }) => {
     const servers = await NatsCluster.start({ program, space: given.space.map((times) => times * maxBytes) });
+    onTestFinished(() => servers[Symbol.asyncDispose]());
     const address = { servers: servers.urls, name: 'memory' };
     const snapshots = await tempDir('snapshots');
     await eventually(() => createCluster({ ...address, replicas: given.replicas, maxBytes }).then(() => true));
@@ -170,8 +171,7 @@ describeOn(['2.10'], 'a cluster of three servers with little room', ({ program }
   };
 
   test('replaces a stream that takes most of it, and one that was lost', async () => {
-    const { servers: started, refound, status } = await start({ replicas: 3, space: [1.5, 1.5, 1.5] });
-    await using servers = started;
+    const { servers, refound, status } = await start({ replicas: 3, space: [1.5, 1.5, 1.5] });
     const { epoch } = await refound({ force: true });
     expect(await status()).toMatchObject({ epoch, replicas: 3, maxBytes, last: 1 });
     await servers.manage(({ streams }) => streams.delete('ACC_memory_0'));
@@ -188,8 +188,7 @@ describeOn(['2.10'], 'a cluster of three servers with little room', ({ program }
   });
 
   test('keeps its stream if servers that did not have it cannot hold it', async () => {
-    const { servers: started, refound, status } = await start({ replicas: 1, space: [1.5, 0.5, 0.5] });
-    await using _ = started;
+    const { refound, status } = await start({ replicas: 1, space: [1.5, 0.5, 0.5] });
     const { epoch, last } = await status();
     const refusal = await refound({ force: true, replicas: 3 }).catch((error) => error);
     expect(await status()).toMatchObject({ epoch, last, replicas: 1 });

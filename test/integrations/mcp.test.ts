@@ -1,8 +1,11 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Client } from '@modelcontextprotocol/client';
 import { describe, expect, test } from 'vitest';
 import type { ContextStore } from '../../src/index.ts';
 import { createMcpServer, type McpOptions } from '../../src/mcp.ts';
 import { waitFor } from '../support/cli.ts';
+import { projectRoot } from '../support/dist.ts';
 import { call, client, memory, remote } from './mcp-client.ts';
 
 describe.each([
@@ -302,6 +305,12 @@ describe('createMcpServer', () => {
       const expected = { code: 'INVALID_OPTION', message: expect.stringContaining(message) };
       await expect(createMcpServer(cache, options as McpOptions)).rejects.toMatchObject(expected);
     }
+  });
+
+  test('names itself with the version of the package', async () => {
+    const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'));
+    const mcp = await client(memory());
+    expect(mcp.getServerVersion()).toMatchObject({ name: 'agent-context-cache', version });
   });
 
   test('adds what extend registers', async () => {

@@ -1,5 +1,4 @@
 import type { CommandStream, Following, StreamInfo, StreamMessage } from '../../src/cluster/command-stream.ts';
-import { MESSAGE_FORMAT } from '../../src/cluster/machine/message-format.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 
 /** What happens to a published message. One that is stored late was held up on its way, and nothing is known of it until then. */
@@ -68,7 +67,7 @@ export class MemoryStream {
 
   info(): StreamInfo {
     return {
-      ...{ first: this.#first, last: this.#last, epoch: this.epoch, format: MESSAGE_FORMAT, replicas: 1 },
+      ...{ first: this.#first, last: this.#last, epoch: this.epoch, replicas: 1 },
       ...{ syncs: undefined, serverVersion: undefined, maxBytes: 1024 * 1024, isSettled: this.isSettled },
     };
   }

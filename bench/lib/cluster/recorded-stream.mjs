@@ -34,7 +34,7 @@ export class RecordedStream {
   }
 
   info() {
-    const about = { epoch: 'recorded', format: 2, replicas: 1, syncs: undefined, serverVersion: undefined };
+    const about = { epoch: 'recorded', replicas: 1, syncs: undefined, serverVersion: undefined };
     return Promise.resolve({ first: 1, last: this.messages.length, maxBytes: 1024 * 1024, isSettled: true, ...about });
   }
 

@@ -156,7 +156,7 @@ export class JetStreamStream implements CommandStream {
   async #info(link: StreamLink): Promise<StreamInfo> {
     const readers = [...this.#readers].map((reader) => ({ reader, known: reader.known }));
     const { config, state, cluster } = await this.#serverInfo(link);
-    const { format, epoch } = identityOf(this.#parts.names, config);
+    const { epoch } = identityOf(this.#parts.names, config);
     this.#maxMessage = config.max_msg_size ?? -1;
     const isReplaced = this.#identity !== undefined && this.#identity !== epoch;
     this.#identity = epoch;
@@ -171,7 +171,6 @@ export class JetStreamStream implements CommandStream {
       first: first === 0 ? last + 1 : first,
       last,
       epoch,
-      format,
       replicas: config.num_replicas,
       syncs: await this.#syncsAlways(config.num_replicas),
       serverVersion: link.serverVersion,

@@ -60,7 +60,7 @@ export function configOf(names: StreamNames, { replicas, maxBytes, epoch }: NewS
 /**
  * Checks that an existing stream keeps every message, in order, and repeats it. Returns what its metadata says.
  *
- * @throws {ContextCacheError} `BACKEND_FAILED` with the setting that differs, `FORMAT_UNSUPPORTED`.
+ * @throws {ContextCacheError} `BACKEND_FAILED` with the setting that differs.
  */
 export function identityOf(names: StreamNames, config: ServerStreamInfo['config']): StreamIdentity {
   const given = config as unknown as Readonly<Record<string, unknown>>;

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import type { CommandStream, StreamMessage } from '../../../src/cluster/command-stream.ts';
-import { MESSAGE_FORMAT } from '../../../src/cluster/machine/message-format.ts';
 import type { ContextCacheError } from '../../../src/core/errors.ts';
 import { eventually } from '../../support/waiting.ts';
 
@@ -117,7 +116,7 @@ export function commandStreamSuite(create: () => Promise<SharedStream>): void {
   it('reports its ends, and a reader that needs a purged message', async () => {
     const shared = await create();
     const stream = await shared.open();
-    expect(await stream.info()).toMatchObject({ first: 1, last: 0, format: MESSAGE_FORMAT });
+    expect(await stream.info()).toMatchObject({ first: 1, last: 0 });
     for (const text of ['a', 'b', 'c']) await stream.publish(message(text));
     await stream.purge(2);
     const info = await stream.info();
