@@ -17,6 +17,16 @@ test.each([
   expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
 });
 
+test.each([
+  ['init', /--replicas <count>[^-]*\(default:\s+3\)[\s\S]*--max-bytes <MiB>[^-]*\(default:\s+1024\)/],
+  [
+    'refound',
+    /--replicas <count>[^-]*\(default:\s+as\s+in\s+the\s+old\s+stream\)[\s\S]*--max-bytes <MiB>[^-]*\(default:\s+as\s+in/,
+  ],
+])('cluster %s --help says which size the stream gets', async (command, message) => {
+  expect((await run(['cluster', command, '--help'])).stdout).toMatch(message);
+});
+
 describeOn(['2.15'], 'the command line of a cluster', (release) => {
   let servers: NatsCluster;
   let env: Record<string, string>;

@@ -27,10 +27,9 @@ export function addCluster(program: Command, session: Session): void {
     .command('init')
     .description('create the stream of a cluster in JetStream, or check the one that exists');
   for (const option of clusterOptions('name of the cluster')) init.addOption(option);
-  for (const creating of [init, addRefound(cluster, session)]) {
-    creating.option('--replicas <count>', 'servers that store each message: 1, 3 or 5 (default: 3)', replicas);
-    creating.addOption(maxBytesOption());
-  }
+  addStreamSize(init, { replicas: '3', maxBytes: '1024' });
+  const asBefore = 'as in the old stream';
+  addStreamSize(addRefound(cluster, session), { replicas: asBefore, maxBytes: asBefore });
   const status = cluster
     .command('status', { isDefault: true })
     .description('print the stream of a cluster, and the node that serves the data directory');
@@ -52,17 +51,18 @@ export function addCluster(program: Command, session: Session): void {
   does<ClusterFlags>(session, status, runStatus);
 }
 
-function maxBytesOption(): CliOption {
-  const option = new CliOption(
-    '--max-bytes <MiB>',
-    'greatest size of the stream on each server, in MiB (default: 1024)',
-  );
+/** Adds the flags for replicas and size of a stream, with their defaults in words. */
+function addStreamSize(command: Command, defaults: { readonly replicas: string; readonly maxBytes: string }): void {
+  const about = `servers that store each message: 1, 3 or 5 (default: ${defaults.replicas})`;
+  command.option('--replicas <count>', about, replicas);
+  const size = `greatest size of the stream on each server, in MiB (default: ${defaults.maxBytes})`;
+  const option = new CliOption('--max-bytes <MiB>', size);
   option.argParser((text) => {
-    const size = integer(text);
-    if (size === 0) throw new InvalidArgumentError('Give a number of MiB from 1.');
-    return size * MIB;
+    const mib = integer(text);
+    if (mib === 0) throw new InvalidArgumentError('Give a number of MiB from 1.');
+    return mib * MIB;
   });
-  return option;
+  command.addOption(option);
 }
 
 function replicas(text: string): number {

@@ -12,6 +12,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #state: ProxyState = 'open';
+  #heldAt: { readonly text: string; readonly reached: () => void } | undefined;
   /** Number of connections so far. */
   count = 0;
 
@@ -46,6 +47,13 @@ export class TcpProxy implements AsyncDisposable {
     }
   }
 
+  /** Holds all connections as soon as a client sends this text, which does not pass. Resolves then. */
+  holdAt(text: string): Promise<void> {
+    return new Promise((reached) => {
+      this.#heldAt = { text, reached };
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.set('cut');
     this.#server.close();
@@ -69,7 +77,10 @@ export class TcpProxy implements AsyncDisposable {
       [outer, inner],
     ] as const) {
       this.#sockets.add(from);
-      from.on('data', (bytes) => to.write(bytes));
+      from.on('data', (bytes) => {
+        if (from === inner && this.#isEnd(bytes)) this.set('held');
+        else to.write(bytes);
+      });
       from.on('error', () => to.destroy());
       from.on('close', () => {
         this.#sockets.delete(from);
@@ -77,5 +88,13 @@ export class TcpProxy implements AsyncDisposable {
       });
       if (this.#state === 'held') from.pause();
     }
+  }
+
+  /** Returns whether bytes of a client have the text at which everything is held. */
+  #isEnd(bytes: Buffer): boolean {
+    if (this.#heldAt === undefined || !bytes.includes(this.#heldAt.text)) return false;
+    this.#heldAt.reached();
+    this.#heldAt = undefined;
+    return true;
   }
 }
