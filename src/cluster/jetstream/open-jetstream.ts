@@ -117,7 +117,7 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
     const violation = permissionViolation(error);
     if (violation !== undefined) throw forbidden(violation, names);
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `JetStream at ${address.shown} did not create the stream ${names.stream} with ${replicas} replicas: ${reason}. Check that so many servers with JetStream run.`;
+    const message = `JetStream at ${address.shown} did not create the stream ${names.stream} with ${replicas} replicas: ${reason}. Check that so many servers with JetStream run and that its group counts all of them (nats server report jetstream).`;
     throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   } finally {
     await connection.close();
