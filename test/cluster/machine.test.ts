@@ -1,48 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import type { Command } from '../../src/cluster/machine/commands.ts';
 import { LIVE_MS, Machine, type Outcome, PROTOCOL_LEASE } from '../../src/cluster/machine/machine.ts';
 import { encodeMessage } from '../../src/cluster/machine/message-encoder.ts';
-import { SESSION_MS, type StoredSession } from '../../src/cluster/machine/sessions.ts';
+import { SESSION_MS } from '../../src/cluster/machine/sessions.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { UNTIMED } from '../../src/core/expiry.ts';
 import { ModelReplica } from '../support/model-replica.ts';
 import { door } from '../support/request.ts';
-
-/** A machine whose messages a test writes by hand. */
-class Driven {
-  readonly replica = new ModelReplica();
-  readonly machine = new Machine(this.replica);
-  readonly #counters = new Map<string, number>();
-  now = 1_000;
-
-  /** Says hello as a session of this name, for a node of the same name. */
-  hello(session: string, given: { minProtocol?: number; maxProtocol?: number; predecessor?: string | null } = {}) {
-    const protocols = { minProtocol: 1, maxProtocol: 1, predecessor: null };
-    return this.send(session, { type: 'hello', node: session, version: '1', ...protocols, ...given });
-  }
-
-  send(session: string, ...commands: Command[]) {
-    const counter = (this.#counters.get(session) ?? 0) + 1;
-    this.#counters.set(session, counter);
-    return this.message(session, counter, commands);
-  }
-
-  message(session: string, counter: number, commands: Command[], seen = { seenSequence: 0, seenHash: 0 }) {
-    const { bytes } = encodeMessage({ session, counter, ...seen }, commands);
-    return this.raw(bytes);
-  }
-
-  raw(data: Uint8Array) {
-    return this.machine.apply({ sequence: this.machine.sequence + 1, at: this.now, data });
-  }
-
-  get(namespace: string, key: string) {
-    return this.replica.namespaces.get(namespace)?.entries.get(key)?.value;
-  }
-}
-
-const set = (key: string, value: number, options?: Parameters<typeof door.set>[4]) =>
-  door.set(UNTIMED, 'a', key, value, options);
+import { Driven, set } from './support/driven-machine.ts';
 
 describe('the machine of a cluster', () => {
   test('applies the messages of a session once and in order', () => {
@@ -233,59 +197,6 @@ describe('the machine of a cluster', () => {
     const other = new Machine(new ModelReplica());
     other.restore({ ...driven.machine.stored(), time: 90_000 });
     expect(other.steadySince).toBe(90_000);
-  });
-
-  test('is voted out if more disagree with it than agree, itself counted', () => {
-    const driven = new Driven();
-    for (const session of ['s', 't', 'u']) driven.hello(session);
-    const { sequence: seenSequence, hash } = driven.machine;
-    const say = (session: string, seenHash: number) =>
-      driven.message(session, 2, [{ type: 'noop' }], { seenSequence, seenHash });
-    const isOut = () => driven.machine.votes.isVotedOut('own', driven.machine.time);
-    say('s', hash + 1);
-    expect(isOut()).toBe(false);
-    say('t', hash + 1);
-    expect(isOut()).toBe(true);
-    say('u', hash);
-    expect(isOut()).toBe(false);
-    driven.now += 3_001;
-    driven.raw(Buffer.alloc(0));
-    expect(driven.machine.votes.opinion('own', driven.machine.time)).toEqual({ agree: 0, disagree: 0 });
-  });
-
-  test('comes to another hash after another message, another decision or another order', () => {
-    const hashOf = (...commands: Command[]) => {
-      const driven = new Driven();
-      driven.hello('s');
-      for (const command of commands) driven.send('s', command);
-      return driven.machine.hash;
-    };
-    const hashes = [hashOf(set('k', 1)), hashOf(set('k', 2)), hashOf(set('k', 1, { ifVersion: 7 }))];
-    hashes.push(hashOf(set('k', 1), set('l', 1)), hashOf(set('l', 1), set('k', 1)));
-    expect(new Set(hashes).size).toBe(hashes.length);
-    expect(hashOf(set('k', 1))).toBe(hashes[0]);
-  });
-
-  test('comes to another hash if it has decided otherwise about the protocol, at once and later', () => {
-    const raise = [
-      { type: 'lease', name: PROTOCOL_LEASE, forMs: 10_000 },
-      { type: 'protocol', protocol: 2 },
-    ] as const;
-    const start = new Driven();
-    start.hello('s', { maxProtocol: 2 });
-    start.hello('t', { maxProtocol: 2 });
-    const stored = start.machine.stored();
-    const reach = (change: Partial<typeof stored>, ...commands: Command[]) => {
-      const driven = new Driven();
-      driven.machine.restore({ ...stored, ...change });
-      driven.message('s', 2, commands);
-      return [driven.machine.protocol, driven.machine.hash];
-    };
-    const [s, [id, counter, at, seen, node, version]] = stored.sessions as [StoredSession, StoredSession];
-    const sessions = [s, [id, counter, at, seen, node, version, 1, 1] as const];
-    expect([reach({}, ...raise)[0], reach({ sessions }, ...raise)[0]]).toEqual([2, 1]);
-    expect(reach({}, ...raise)[1]).not.toBe(reach({ sessions }, ...raise)[1]);
-    expect(reach({}, { type: 'noop' })[1]).not.toBe(reach({ protocol: 2 }, { type: 'noop' })[1]);
   });
 
   test('stops at a hole and at a format that it does not know, with nothing changed', () => {

@@ -42,6 +42,12 @@ function endlessLeases(leases: Leases): void {
   leases.take = (name, session, forMs, now) => take(name, session, name === PROTOCOL_LEASE ? 100 * forMs : forMs, now);
 }
 
+/** Gives leases for longer on the first node than on the others. */
+function longerLeases({ session, machine: { leases } }: ClusterNode): void {
+  const take = leases.take.bind(leases);
+  if (session === 's-1') leases.take = (name, holder, forMs, now) => take(name, holder, 2 * forMs, now);
+}
+
 /** Takes every message that comes. */
 class NoSessions extends Sessions {
   override turnOf(): Turn {
@@ -183,6 +189,11 @@ describe('a simulated cluster', () => {
   test('differs if entries expire by the clock of each machine', async () => {
     const control: Control = { replica: (clock) => new LocalTime(() => clock.now()) };
     expect(await firstProblems(control)).toContain('the nodes differ');
+  });
+
+  test('puts a node out of service whose leases are others', async () => {
+    const problems = await firstProblems({ node: longerLeases });
+    expect(problems.join('\n')).toMatch(/has failed: LOG_CORRUPT .* have come to another state/);
   });
 
   test('differs if a node goes on over a message that it lacks', async () => {

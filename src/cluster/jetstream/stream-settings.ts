@@ -19,7 +19,7 @@ export interface StreamIdentity {
 }
 
 /** Format of the messages in a new stream: that of `MESSAGE_FORMAT`. */
-export const STREAM_FORMAT = 4;
+export const STREAM_FORMAT = 5;
 
 const FORMAT = 'acc-format';
 const EPOCH = 'acc-epoch';

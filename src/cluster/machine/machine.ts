@@ -223,10 +223,22 @@ export class Machine {
     const { commands, next, own } = current;
     const command = commands[next] as Command;
     const outcome = this.#execute(command, current);
-    this.#mix(outcome instanceof Error ? 1 : 2);
-    if (command instanceof Request && !(outcome instanceof Error)) this.#mix((outcome as Acknowledgement).version);
+    this.#mixOutcome(outcome);
     this.#mix(this.#replica.position);
     own?.settle(next, outcome);
+  }
+
+  /** Adds to the hash what was decided about a command. */
+  #mixOutcome(outcome: Outcome): void {
+    this.#mix(outcome instanceof Error ? 1 : 2);
+    if (outcome instanceof Error) return;
+    if ('version' in outcome) this.#mix(outcome.version);
+    else if ('namespaces' in outcome) for (const { version } of outcome.namespaces) this.#mix(version);
+    else if ('done' in outcome) this.#mix(outcome.done ? 1 : 0);
+    else {
+      this.#mix(outcome.held ? 1 : 0);
+      this.#mix(outcome.lease?.until ?? 0);
+    }
   }
 
   #execute(command: Command, current: Current): Outcome {

@@ -2,7 +2,7 @@
  * Format of the messages, and of the rules by which nodes execute them. A node that meets another one stops, because skipping a message
  * or executing it otherwise would make it differ.
  */
-export const MESSAGE_FORMAT = 4;
+export const MESSAGE_FORMAT = 5;
 
 /** Maximum number of commands in a message. */
 export const MAX_COMMANDS = 1024;
