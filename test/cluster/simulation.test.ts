@@ -6,6 +6,7 @@ import { Sessions, type Turn } from '../../src/cluster/machine/sessions.ts';
 import type { ClusterNode } from '../../src/cluster/node.ts';
 import { ModelReplica } from '../support/model-replica.ts';
 import { type Control, SimulatedCluster } from '../support/simulated-cluster.ts';
+import { NoSessions } from './support/no-sessions.ts';
 
 /** Number of simulations of each kind; `CLUSTER_SEEDS` gives another. */
 const SEEDS = Number(process.env.CLUSTER_SEEDS ?? 20);
@@ -46,13 +47,6 @@ function endlessLeases(leases: Leases): void {
 function longerLeases({ session, machine: { leases } }: ClusterNode): void {
   const take = leases.take.bind(leases);
   if (session === 's-1') leases.take = (name, holder, forMs, now) => take(name, holder, 2 * forMs, now);
-}
-
-/** Takes every message that comes. */
-class NoSessions extends Sessions {
-  override turnOf(): Turn {
-    return 'applied';
-  }
 }
 
 /** Takes every message once, unless it comes again later than the window, as a stream with `Nats-Msg-Id` alone does. */
